@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/threads.h"
+
+#include <sched.h>
+#include <stdlib.h>
+
+int sheaf_threads(void) {
+  const char *text = getenv("OMP_NUM_THREADS");
+  const int wanted = text ? atoi(text) : 0;
+  if (wanted > 0) return wanted;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  const int cores = CPU_COUNT(&set);
+  return cores > 0 ? cores : 1;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * threads.h - how many threads this process may use. */
+#ifndef SHEAF_BASE_THREADS_H
+#define SHEAF_BASE_THREADS_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* OMP_NUM_THREADS when it is set to a number (mpisheaf sets it to 1), else the cores that this
+ * process may run on. At least 1. */
+int sheaf_threads(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "ms/assign.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cancel.h"
+#include "ms/distribution.h"
+#include "table/table.h"
+
+enum { WINDOW = 1 << 18 };
+
+/* Part of each (scan, data description), or of each baseline. Parts become units when the empty
+ * ones are dropped. */
+typedef struct rule {
+  const sheaf_assign_request *request;
+  const char *ms;
+  size_t npart, nscan, nddid, nant;
+  int32_t *scan;       /* [nscan] ascending */
+  uint32_t *pair_part; /* [nscan][nddid] */
+  uint32_t *base_part; /* [nant][nant] */
+  int64_t *count;      /* [npart][nddid] */
+  size_t last_scan;
+} rule;
+
+static int no_memory(sheaf_error *err) {
+  return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory to share out rows");
+}
+
+static void rule_free(rule *r) {
+  free(r->scan);
+  free(r->pair_part);
+  free(r->base_part);
+  free(r->count);
+}
+
+/* Index of a scan number; neighbouring rows mostly ask for the same one. */
+static size_t scan_index(rule *r, int32_t scan) {
+  if (r->scan[r->last_scan] == scan) return r->last_scan;
+  size_t lo = 0, hi = r->nscan;
+  while (hi - lo > 1) {
+    const size_t mid = (lo + hi) / 2;
+    if (r->scan[mid] <= scan)
+      lo = mid;
+    else
+      hi = mid;
+  }
+  return r->last_scan = lo;
+}
+
+static size_t fewer(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+/* Part of item i for contiguous parts of a list. */
+static int split_list(size_t length, size_t n, uint32_t *part, sheaf_error *err) {
+  size_t *first = malloc((n + 1) * sizeof *first);
+  if (!first) return no_memory(err);
+  sheaf_split_even(length, n, first);
+  for (size_t p = 0; p < n; p++)
+    for (size_t i = first[p]; i < first[p + 1]; i++) part[i] = (uint32_t)p;
+  free(first);
+  return 0;
+}
+
+static int rule_scan(rule *r, sheaf_assignment *result, sheaf_error *err) {
+  uint32_t *part = malloc((r->nscan + 1) * sizeof *part);
+  if (!part) return no_memory(err);
+  result->possible = r->nscan;
+  r->npart = fewer(r->request->wanted, r->nscan);
+  const int rc = split_list(r->nscan, r->npart, part, err);
+  for (size_t s = 0; s < r->nscan; s++)
+    for (size_t d = 0; d < r->nddid; d++) r->pair_part[s * r->nddid + d] = part[s];
+  free(part);
+  return rc;
+}
+
+static int compare_int32(const void *a, const void *b) {
+  const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+  return (x > y) - (x < y);
+}
+
+static size_t unique_sorted(int32_t *list, size_t n) {
+  size_t kept = 0;
+  qsort(list, n, sizeof *list, compare_int32);
+  for (size_t i = 0; i < n; i++)
+    if (i == 0 || list[i] != list[kept - 1]) list[kept++] = list[i];
+  return kept;
+}
+
+static int keep_spws(sheaf_assignment *result, const int32_t *spw, const uint32_t *part,
+                     size_t nspw, size_t npart, sheaf_error *err) {
+  result->nspw = calloc(npart + 1, sizeof *result->nspw);
+  result->spw = calloc(npart + 1, sizeof *result->spw);
+  if (!result->nspw || !result->spw) return no_memory(err);
+  for (size_t p = 0; p < npart; p++) {
+    result->spw[p] = malloc((nspw + 1) * sizeof **result->spw);
+    if (!result->spw[p]) return no_memory(err);
+    for (size_t i = 0; i < nspw; i++)
+      if (part[i] == p) result->spw[p][result->nspw[p]++] = spw[i];
+  }
+  return 0;
+}
+
+static int rule_spw(rule *r, sheaf_assignment *result, sheaf_error *err) {
+  sheaf_setup *setups = NULL;
+  int32_t *spw = NULL;
+  uint32_t *part = NULL;
+  size_t n, nspw = 0;
+  int rc;
+  SHEAF_TRY(sheaf_setups_read(r->ms, &setups, &n, err));
+  spw = malloc((n + 1) * sizeof *spw);
+  part = malloc((n + 1) * sizeof *part);
+  if (!spw || !part) SHEAF_TRY(no_memory(err));
+  for (size_t d = 0; d < n; d++)
+    if (r->request->scans->ddid_nrow[d] > 0) spw[nspw++] = setups[d].spw;
+  nspw = unique_sorted(spw, nspw);
+  result->possible = nspw;
+  r->npart = fewer(r->request->wanted, nspw);
+  SHEAF_TRY(split_list(nspw, r->npart, part, err));
+  for (size_t d = 0; d < n; d++)
+    for (size_t i = 0; i < nspw; i++)
+      for (size_t s = 0; setups[d].spw == spw[i] && s < r->nscan; s++)
+        r->pair_part[s * r->nddid + d] = part[i];
+  SHEAF_TRY(keep_spws(result, spw, part, nspw, r->npart, err));
+done:
+  free(setups);
+  free(spw);
+  free(part);
+  return rc;
+}
+
+static int rule_auto(rule *r, sheaf_assignment *result, sheaf_error *err) {
+  sheaf_setup *setups = NULL;
+  sheaf_pair *pairs = NULL;
+  double *nvis_row = NULL;
+  size_t n, npair;
+  int rc;
+  SHEAF_TRY(sheaf_setups_read(r->ms, &setups, &n, err));
+  nvis_row = malloc((n + 1) * sizeof *nvis_row);
+  if (!nvis_row) SHEAF_TRY(no_memory(err));
+  for (size_t d = 0; d < n; d++) nvis_row[d] = (double)setups[d].nchan * setups[d].ncorr;
+  r->npart = r->request->wanted;
+  SHEAF_TRY(sheaf_distribute_balanced(r->request->scans->subscans, r->request->scans->nsubscan,
+                                      nvis_row, n, &r->npart, &pairs, &npair, err));
+  result->possible = npair;
+  for (size_t i = 0; i < npair; i++)
+    r->pair_part[scan_index(r, pairs[i].scan) * r->nddid + (size_t)pairs[i].ddid] = pairs[i].part;
+done:
+  free(setups);
+  free(pairs);
+  free(nvis_row);
+  return rc;
+}
+
+static void put_baseline(rule *r, int32_t a, int32_t b, uint32_t value) {
+  r->base_part[(size_t)a * r->nant + (size_t)b] = value;
+  r->base_part[(size_t)b * r->nant + (size_t)a] = value;
+}
+
+/* The list to be shared out: what was asked for, then baselines that have rows but were not in it.
+ */
+static int rule_baseline(rule *r, sheaf_assignment *result, sheaf_error *err) {
+  const sheaf_assign_request *q = r->request;
+  const sheaf_scans *scans = q->scans;
+  const size_t most = q->nbaseline + scans->nbaseline;
+  int32_t(*list)[2] = malloc((most + 1) * sizeof *list);
+  uint32_t *part = malloc((most + 1) * sizeof *part);
+  size_t n = 0;
+  int rc = list && part ? 0 : no_memory(err);
+  for (size_t i = 0; rc >= 0 && i < most; i++) {
+    const int32_t *pair =
+        i < q->nbaseline ? q->baseline + 2 * i : scans->baseline + 2 * (i - q->nbaseline);
+    const int32_t a = pair[0] < pair[1] ? pair[0] : pair[1],
+                  b = pair[0] < pair[1] ? pair[1] : pair[0];
+    if (a < 0 || (size_t)b >= r->nant ||
+        r->base_part[(size_t)a * r->nant + (size_t)b] != SHEAF_ROW_OUT)
+      continue;
+    put_baseline(r, a, b, (uint32_t)n);
+    list[n][0] = a;
+    list[n++][1] = b;
+  }
+  result->possible = n;
+  r->npart = fewer(q->wanted, n);
+  if (rc >= 0) rc = split_list(n, r->npart, part, err);
+  for (size_t i = 0; rc >= 0 && i < n; i++) put_baseline(r, list[i][0], list[i][1], part[i]);
+  free(list);
+  free(part);
+  return rc;
+}
+
+static int rule_make(rule *r, sheaf_assignment *result, sheaf_error *err) {
+  const sheaf_scans *scans = r->request->scans;
+  int rc = sheaf_scans_numbers(scans, &r->scan, &r->nscan, err);
+  if (rc < 0) return rc;
+  r->nddid = scans->nddid;
+  for (size_t i = 0; r->request->axis == SHEAF_AXIS_BASELINE && i < scans->nbaseline; i++) {
+    const size_t past = (size_t)scans->baseline[2 * i + 1] + 1;
+    r->nant = past > r->nant ? past : r->nant;
+  }
+  r->pair_part = malloc((r->nscan * r->nddid + 1) * sizeof *r->pair_part);
+  r->base_part = malloc((r->nant * r->nant + 1) * sizeof *r->base_part);
+  if (!r->pair_part || !r->base_part) return no_memory(err);
+  memset(r->pair_part, 0xff, r->nscan * r->nddid * sizeof *r->pair_part);
+  memset(r->base_part, 0xff, r->nant * r->nant * sizeof *r->base_part);
+  switch (r->request->axis) {
+    case SHEAF_AXIS_SCAN:
+      rc = rule_scan(r, result, err);
+      break;
+    case SHEAF_AXIS_SPW:
+      rc = rule_spw(r, result, err);
+      break;
+    case SHEAF_AXIS_BASELINE:
+      rc = rule_baseline(r, result, err);
+      break;
+    case SHEAF_AXIS_AUTO:
+      rc = rule_auto(r, result, err);
+      break;
+  }
+  if (rc < 0) return rc;
+  r->count = calloc(r->npart * r->nddid + 1, sizeof *r->count);
+  return r->count ? 0 : no_memory(err);
+}
+
+/* Numbers the rows of one window; *lost counts rows that no part takes (there are none: it is
+ * proved). */
+static void number_window(rule *r, const int32_t *a, const int32_t *b, const int32_t *ddid,
+                          uint32_t *unit, int64_t n, int64_t *lost) {
+  const int by_baseline = r->request->axis == SHEAF_AXIS_BASELINE;
+  for (int64_t i = 0; i < n; i++) {
+    if (unit[i] == SHEAF_ROW_OUT) continue;
+    const uint32_t part = by_baseline
+                              ? r->base_part[(size_t)a[i] * r->nant + (size_t)b[i]]
+                              : r->pair_part[scan_index(r, a[i]) * r->nddid + (size_t)ddid[i]];
+    unit[i] = part;
+    if (part == SHEAF_ROW_OUT)
+      ++*lost;
+    else
+      r->count[part * r->nddid + (size_t)ddid[i]]++;
+  }
+}
+
+static int number_rows(rule *r, sheaf_rowmap *map, sheaf_error *err) {
+  const int by_baseline = r->request->axis == SHEAF_AXIS_BASELINE;
+  sheaf_table *t = NULL;
+  int64_t lost = 0;
+  int32_t *ids = malloc(3 * WINDOW * sizeof *ids);
+  int rc = ids ? sheaf_table_open(&t, r->ms, 0, err) : no_memory(err);
+  for (int64_t row = 0; rc >= 0 && row < map->nrow; row += WINDOW) {
+    const int64_t n = map->nrow - row < WINDOW ? map->nrow - row : WINDOW;
+    SHEAF_TRY(sheaf_table_get_ints(t, by_baseline ? "ANTENNA1" : "SCAN_NUMBER", row, n, ids, err));
+    if (by_baseline) SHEAF_TRY(sheaf_table_get_ints(t, "ANTENNA2", row, n, ids + WINDOW, err));
+    SHEAF_TRY(sheaf_table_get_ints(t, "DATA_DESC_ID", row, n, ids + 2 * WINDOW, err));
+    number_window(r, ids, ids + WINDOW, ids + 2 * WINDOW, map->unit + row, n, &lost);
+    SHEAF_TRY(sheaf_cancel_check(err));
+  }
+  if (rc >= 0 && lost)
+    rc = sheaf_fail(err, SHEAF_ERR_INTERNAL, "%lld selected rows would be in no sub-MS",
+                    (long long)lost);
+done:
+  sheaf_table_close(t);
+  free(ids);
+  return rc;
+}
+
+/* Drops parts without rows, closes the gaps in the numbering. */
+static int drop_empty(rule *r, sheaf_assignment *result, sheaf_rowmap *map, sheaf_error *err) {
+  uint32_t *unit = malloc((r->npart + 1) * sizeof *unit);
+  result->nrow = calloc(r->npart * r->nddid + 1, sizeof *result->nrow);
+  if (!unit || !result->nrow) {
+    free(unit);
+    return no_memory(err);
+  }
+  for (size_t p = 0; p < r->npart; p++) {
+    int64_t rows = 0;
+    for (size_t d = 0; d < r->nddid; d++) rows += r->count[p * r->nddid + d];
+    unit[p] = SHEAF_ROW_OUT;
+    if (!rows) continue;
+    memcpy(result->nrow + result->nunit * r->nddid, r->count + p * r->nddid,
+           r->nddid * sizeof *r->count);
+    unit[p] = (uint32_t)result->nunit++;
+  }
+  if (result->nunit < r->npart)
+    for (int64_t i = 0; i < map->nrow; i++)
+      if (map->unit[i] != SHEAF_ROW_OUT) map->unit[i] = unit[map->unit[i]];
+  result->nddid = r->nddid;
+  free(unit);
+  return 0;
+}
+
+int sheaf_assign_rows(sheaf_assignment *result, const char *ms, const sheaf_assign_request *request,
+                      sheaf_rowmap *map, sheaf_error *err) {
+  rule r = {.request = request, .ms = ms};
+  *result = (sheaf_assignment){.wanted = request->wanted};
+  int rc = rule_make(&r, result, err);
+  if (rc >= 0) rc = number_rows(&r, map, err);
+  if (rc >= 0) rc = drop_empty(&r, result, map, err);
+  if (rc < 0) sheaf_assignment_free(result);
+  rule_free(&r);
+  return rc;
+}
+
+void sheaf_assignment_free(sheaf_assignment *result) {
+  for (size_t i = 0; result->spw && result->spw[i]; i++) free(result->spw[i]);
+  free(result->spw);
+  free(result->nspw);
+  free(result->nrow);
+  *result = (sheaf_assignment){0};
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * scans.h - what (the selected part of) an MS contains, from one pass over its id columns.
+ *
+ * Reads windows of rows, so that memory depends on the number of timestamps and baselines, not of
+ * rows. A sheaf_scans owns all it points to and is read-only once made. */
+#ifndef SHEAF_MS_SCANS_H
+#define SHEAF_MS_SCANS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "ms/distribution.h"
+#include "ms/rowmap.h"
+#include "table/select.h"
+
+/* One row of DATA_DESCRIPTION with what it refers to. */
+typedef struct sheaf_setup {
+  int32_t spw, pol;
+  int32_t nchan, ncorr;
+} sheaf_setup;
+
+/* Data descriptions of an MS: *setups is allocated. SHEAF_ERR_DATA when ids point beyond their
+ * tables. */
+int sheaf_setups_read(const char *ms_path, sheaf_setup **setups, size_t *n, sheaf_error *err);
+
+/* Rows of the main table. */
+int sheaf_ms_nrow(const char *ms_path, int64_t *nrow, sheaf_error *err);
+
+typedef struct sheaf_scans {
+  int64_t nrow;    /* rows counted */
+  size_t nsubscan; /* in order of observation, array, scan, time */
+  sheaf_subscan *subscans;
+  size_t nddid;       /* data descriptions of the MS */
+  int64_t *ddid_nrow; /* [nddid] rows of each */
+  size_t nbaseline;   /* distinct baselines with ant1 <= ant2, row-major */
+  int32_t *baseline;  /* [nbaseline][2] */
+} sheaf_scans;
+
+/* Counts the rows that `select` (NULL: all) takes; with `map`, each of them gets the number 0
+ * there. SHEAF_ERR_DATA when a row's DATA_DESC_ID lies beyond DATA_DESCRIPTION or an id column is
+ * missing. No rows is no error. */
+int sheaf_scans_read(sheaf_scans *scans, const char *ms_path, sheaf_select *select,
+                     sheaf_rowmap *map, sheaf_error *err);
+void sheaf_scans_free(sheaf_scans *scans);
+
+/* Distinct scan numbers, ascending; *list is allocated. */
+int sheaf_scans_numbers(const sheaf_scans *scans, int32_t **list, size_t *n, sheaf_error *err);
+
+#endif

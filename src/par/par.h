@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * par.h - client and servers under MPI; the only door to mpi.h.
+ *
+ * Rank 0 is the client and runs the user's script, the other ranks are servers. sheaf_par_init
+ * installs a scheduler (task/task.h) that deals units to free servers, largest first. Besides MPI
+ * every server holds one TCP connection to the client, its lifeline: the kernel closes it when
+ * either process dies, however it dies, so a death is seen at once on any host. When a server dies
+ * its unit goes to another; when the client dies all servers end. All functions are for the main
+ * thread. Wire format: par/wire.h. */
+#ifndef SHEAF_PAR_PAR_H
+#define SHEAF_PAR_PAR_H
+
+#include "base/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* 1 when this process was started by mpirun with more than one rank (environment only; MPI is not
+ * touched). */
+int sheaf_par_launched(void);
+/* Starts MPI if launched (else does nothing), connects lifelines, sets the log place, shares the
+ * memory budget, and on rank 0 installs the scheduler. SHEAF_ERR_IO when MPI or the network
+ * refuses. */
+int sheaf_par_init(sheaf_error *err);
+/* 0 for the client and without MPI; 1 … size-1 for servers. */
+int sheaf_par_rank(void);
+int sheaf_par_size(void);
+/* Servers alive now. */
+int sheaf_par_nserver(void);
+/* Serves requests until the client stops or is gone; returns the process's exit status. Servers
+ * only. */
+int sheaf_par_serve(void);
+/* Client: tells the servers to end, leaves MPI, and hands `status` to the launcher (mpisheaf). Does
+ * not hang when servers have died. Nothing of Sheaf may be called afterwards. */
+void sheaf_par_fini(int status);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * select.h - CASA's data selection syntax, through casacore's MSSelection.
+ *
+ * A selection is parsed once against one MS; its rows can then be tested in windows, so memory does
+ * not grow with the MS. */
+#ifndef SHEAF_TABLE_SELECT_H
+#define SHEAF_TABLE_SELECT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Texts in CASA's syntax; NULL or "" selects everything. */
+typedef struct sheaf_selection {
+  const char *field, *spw, *scan, *antenna, *correlation, *timerange, *intent, *array, *uvrange,
+      *observation, *feed, *taql;
+} sheaf_selection;
+
+typedef struct sheaf_select sheaf_select;
+
+/* A list of ids; n = 0 and `given` = 0 when the selection has no such part. */
+typedef struct sheaf_ids {
+  int given;
+  size_t n;
+  int32_t *id;
+} sheaf_ids;
+
+/* Channels start, start+step, … ≤ stop of a spectral window. */
+typedef struct sheaf_chanrange {
+  int32_t spw, start, stop, step;
+} sheaf_chanrange;
+
+/* Correlations kept of one polarization setup, as indices into its CORR_TYPE, ascending. */
+typedef struct sheaf_polsel {
+  int32_t pol;
+  size_t n;
+  int32_t corr[16];
+} sheaf_polsel;
+
+/* What the parser understood. */
+typedef struct sheaf_selected {
+  sheaf_ids spw;  /* in order of the expression; given only with an spw selection */
+  sheaf_ids ddid; /* data descriptions, when spw or correlation is given */
+  sheaf_ids field, state, observation, array, scan;
+  sheaf_ids antenna;  /* antennas that occur in the parsed antenna selection, ascending */
+  sheaf_ids baseline; /* pairs ant1, ant2 of the parsed antenna selection */
+  size_t nchan;       /* channel ranges in the order written; empty: all channels */
+  sheaf_chanrange *chan;
+  size_t npol; /* empty: all correlations */
+  sheaf_polsel *pol;
+  size_t ntime; /* pairs start, stop [s, as TIME] */
+  double *time_s;
+} sheaf_selected;
+
+/* Parses a selection against the MS at `path`. SHEAF_ERR_ARG, with the parameter's name, for what
+ * the parser refuses (unknown field, spw, antenna, syntax); SHEAF_ERR_EMPTY where casacore finds at
+ * once that nothing can match. */
+int sheaf_select_open(sheaf_select **select, const char *path, const sheaf_selection *selection,
+                      sheaf_error *err);
+void sheaf_select_close(sheaf_select *select);
+const sheaf_selected *sheaf_select_parsed(const sheaf_select *select);
+/* 1 when every row is selected without looking. */
+int sheaf_select_all(const sheaf_select *select);
+/* keep[i] = 1 when row row0+i is selected, else 0. */
+int sheaf_select_test(sheaf_select *select, int64_t row0, int64_t n, uint8_t *keep,
+                      sheaf_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

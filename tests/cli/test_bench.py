@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The benchmarks and the demo's command line work; their numbers are judged by people, but for the start of sheaf."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+pytest.importorskip("casacore.tables")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = os.environ["SHEAF_BUILD"]
+
+
+def run(*command, cwd=None):
+    return subprocess.run([str(word) for word in command], cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def ms(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bench") / "vla.ms"
+    done = run(ROOT / "bench/make-ms", path, "--antennas", 5, "--scans", 3, "--integrations", 2)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_made_ms(ms):
+    done = run(f"{BUILD}/bin/sheaf", "--json", "--nologfile", "listobs", f"vis={ms}")
+    assert done.returncode == 0, done.stderr
+    assert "WARN" not in done.stderr
+    value = json.loads(done.stdout)
+    assert value["numrecords"] == 10 * 4 * 3 * 2 and value["nfields"] == 2
+    assert value["scan_3"]["0"]["SpwIds"] == [0, 1, 2, 3]
+    assert run(ROOT / "bench/make-ms", ms).returncode == 2  # it exists
+
+
+def test_partition(ms):
+    before = sorted(os.listdir(ms.parent))
+    done = run(ROOT / "bench/partition", ms, "--build", BUILD, "--repeat", 2, "--warm-up", 0, "--axes", "scan,auto",
+               "--processes", 1)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["seconds"]["cp -r"]["n"] == 4
+    for axis in ("scan", "auto"):
+        name = f"sheaf {axis} serial"
+        assert result["seconds"][name]["n"] == result["ratio_to_cp"][name]["n"] == 2
+        assert 1e6 < result["peak_memory"][name]["largest_bytes"] < 300e6
+    assert sorted(os.listdir(ms.parent)) == before
+
+
+def test_partition_that_fails(ms, tmp_path):
+    """No result, the reason, and nothing left behind."""
+    (tmp_path / "no.ms").mkdir()
+    (tmp_path / "no.ms/table.dat").write_bytes(b"x")
+    done = run(ROOT / "bench/partition", tmp_path / "no.ms", "--build", BUILD, "--repeat", 1, "--axes", "scan")
+    assert done.returncode == 1 and done.stdout == "" and "not" in done.stderr
+    assert os.listdir(tmp_path) == ["no.ms"]
+    assert run(ROOT / "bench/partition", tmp_path).returncode == 2
+
+
+def test_startup():
+    done = run(ROOT / "bench/startup", "--build", BUILD, "--repeat", 10)
+    result = json.loads(done.stdout)
+    assert done.returncode == 0 and result["within_limit"] and result["ms"]["sheaf --version"]["median"] <= 50
+
+
+@pytest.mark.parametrize("words,status", [(["--help"], 0), (["--nope"], 2), (["a", "b"], 2), (["{folder}"], 1)])
+def test_demo_options(tmp_path, words, status):
+    (tmp_path / "mine").write_text("")
+    done = run(ROOT / "demo", *[word.format(folder=tmp_path) for word in words], cwd=tmp_path)
+    assert done.returncode == status, done.stderr
+    assert os.listdir(tmp_path) == ["mine"]

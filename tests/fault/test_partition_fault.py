@@ -1,0 +1,385 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""partition when processes are killed and disks are full: the output is whole or not there, the input as it was, the
+next run succeeds. tests/fault/loop does the same at every instant."""
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.dirname(HERE), os.path.join(os.path.dirname(HERE), "mpi")]
+pytest.importorskip("casacore.tables")
+from casacore.tables import table  # noqa: E402
+
+import faults  # noqa: E402
+import inputs  # noqa: E402
+from test_par import Run  # noqa: E402
+
+HOST = socket.gethostname()
+SMALL = ["scan=2,3", "numsubms=2"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def input_is_untouched():
+    before = {vis: (faults.checksums(vis), faults.stamps(vis)) for vis in (inputs.ngc5921(), inputs.simulated())}
+    yield
+    for vis, state in before.items():
+        assert (faults.checksums(vis), faults.stamps(vis)) == state
+
+
+def place(folder, *words, vis=None, ranks=0):
+    p = faults.Place(folder, ["partition", "vis=" + (vis or inputs.ngc5921()), "outputvis=out/o.mms", *words], "o.mms", ranks)
+    p.clear()
+    return p
+
+
+def kinds(changes):
+    """One k for each kind of change: the call, and the path without numbers."""
+    found = {}
+    for k, call, path in changes:
+        found.setdefault((call, re.sub(r"\.sheaf-[^/]*|\d+", "#", path)), k)
+    return sorted(found.values())
+
+
+# ---- a full disk ----
+
+def test_disk_full_from_the_kth_change_on(tmp_path):
+    p = place(tmp_path, *SMALL)
+    every = kinds(p.changes())
+    assert len(every) > 100
+    for k in every[::9]:
+        p.clear()
+        done = p.run(do="ENOSPC", at=k, sticky=1)
+        assert faults.judge(p, done, "ENOSPC") == [], (k, done.stderr)
+        assert done.returncode == 1
+
+
+def test_one_change_fails(tmp_path):
+    """An error that does not come back (a bad block): what could not be written is never published."""
+    p = place(tmp_path, *SMALL)
+    for k in kinds(p.changes())[3::15]:
+        p.clear()
+        done = p.run(do="EIO", at=k)
+        assert faults.judge(p, done, "EIO") == [], (k, done.stderr)
+
+
+@pytest.mark.parametrize("words, output, outputs", (
+    (["importuvfits", "fitsfile=FITS", "vis=out/o.ms"], "o.ms", 12),
+    (["virtualconcat", "vis=[IN,IN2]", "concatvis=out/o.mms", "keepcopy=True"], "o.mms", 12),
+    (["listobs", "vis=IN", "listfile=out/o.txt"], "o.txt", 8),
+    (["partition", "vis=IN", "outputvis=out/o.ms", "createmms=False", "scan=2"], "o.ms", 12)))
+def test_disk_full_in_other_tasks(words, output, outputs, tmp_path):
+    second = tmp_path / "second.ms"
+    if "[IN,IN2]" in words[1]:
+        shutil.copytree(inputs.simulated(), second)
+        words = [w.replace("IN,IN2", f"{inputs.simulated()},{second}") for w in words]
+    p = faults.Place(tmp_path, [w.replace("FITS", inputs.fits()).replace("=IN", "=" + inputs.ngc5921()) for w in words], output)
+    every = kinds(p.changes())
+    for k in every[::max(1, len(every) // outputs)]:
+        p.clear()
+        done = p.run(do="ENOSPC", at=k, sticky=1)
+        left = os.listdir(p.out)
+        assert done.returncode == 1 and left == [], (k, left, done.stderr)
+        assert faults.TEXTS["ENOSPC"] in faults.severe(done.stderr), (k, done.stderr)
+
+
+@pytest.mark.parametrize("calls, at", (("pwrite", 2), ("posix_fallocate", 2), ("write", 2), ("mkdir", 1)))
+def test_server_names_what_it_could_not_write(calls, at, tmp_path):
+    p = place(tmp_path, "numsubms=3", ranks=3)
+    done = p.run(do="ENOSPC", at=at, sticky=1, ops=calls, rank=1)
+    assert faults.judge(p, done, "ENOSPC") == []
+    assert re.search(rf"o\.mms\.000\d\.ms \(MPIServer-1 on {HOST}\): .*No space left on device", faults.severe(done.stderr))
+
+
+def test_small_disk(tmp_path):
+    """A real file system that fills up, where one may be mounted."""
+    p = place(tmp_path, "numsubms=3")
+    for mega in (1, 9, 20, 33):
+        p.clear()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mega}m", "tmpfs", p.out], capture_output=True).returncode:
+            pytest.skip("nothing may be mounted here")
+        try:
+            for ranks in (0, 3):
+                p.ranks = ranks
+                done = subprocess.run(p.words(), cwd=tmp_path, text=True, capture_output=True, timeout=60)
+                assert faults.judge(p, done, "ENOSPC") == [], (mega, done.stderr)
+                assert done.returncode == 1
+        finally:
+            subprocess.run(["umount", p.out], check=True)
+
+
+def test_file_size_limit(tmp_path):
+    import resource
+    p = place(tmp_path, "numsubms=2")
+    for size in (1 << 12, 1 << 16, 3 << 20):
+        p.clear()
+        done = subprocess.run(p.words(), cwd=tmp_path, text=True, capture_output=True, timeout=60,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+        assert done.returncode == 1 and os.listdir(p.out) == [], done.stderr
+        assert "File too large" in faults.severe(done.stderr)
+
+
+# ---- kill -9 ----
+
+def test_killed_at_any_instant(tmp_path):
+    """Serial, 50 instants."""
+    p = place(tmp_path, *SMALL)
+    total = p.changes()[-1][0]
+    chosen = random.Random(5921).sample(range(1, total), 44) + list(range(total - 5, total + 1))
+    for k in chosen:
+        p.clear()
+        done = p.run(do="KILL", at=k)
+        # 1: it was a child that was killed
+        assert done.returncode in (-signal.SIGKILL, 1), done.stderr
+        if k % 9 == 0 or k > total - 4:
+            assert faults.judge_death(p) == [], k
+        else:
+            assert faults.judge_death(p, again=False) == [], k
+
+
+def test_killed_by_the_clock(tmp_path):
+    p = place(tmp_path, vis=inputs.simulated())
+    for ms in (20, 60, 90, 120, 160, 200):
+        p.clear()
+        job = subprocess.Popen(p.words(), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(ms / 1000)
+        job.kill()
+        job.wait()
+        assert faults.judge_death(p) == [], ms
+
+
+class Stopped:
+    """A run under MPI of which one rank is stopped: a server while it copies data, or the client at its work."""
+
+    def __init__(self, folder, ranks=3, rank=1, at=6, calls="pwrite"):
+        self.place = place(folder, "numsubms=4", ranks=ranks)
+        under = "_TSM" if calls == "pwrite" else None
+        env = self.place.environment(do="STOP", at=at, ops=calls, rank=rank, under=under)
+        self.job = Run(ranks, cwd=str(folder), program=self.place.words(), env=env)
+        end = time.monotonic() + 30
+        while not self.stopped():
+            assert time.monotonic() < end and self.job.process.poll() is None, "nobody stopped"
+            time.sleep(0.01)
+
+    def stopped(self):
+        found = []
+        for pid in self.job.pids():
+            try:
+                with open(f"/proc/{pid}/stat") as f:
+                    if f.read().rpartition(")")[2].split()[0] == "T":
+                        found.append(pid)
+            except OSError:
+                pass
+        return found
+
+    def rank(self, number):
+        return faults.ranks(self.job.pids())[number]
+
+    def go_on(self):
+        for pid in self.stopped():
+            os.kill(pid, signal.SIGCONT)
+
+    def finish(self):
+        return self.job.finish()
+
+
+def test_server_killed_in_a_unit(tmp_path):
+    run = Stopped(tmp_path)
+    victim = run.rank(1)
+    assert run.stopped() == [victim]
+    os.kill(victim, signal.SIGKILL)
+    status, out, err = run.finish()
+    assert status == 0, err
+    assert re.search(rf"WARN\t.*MPIServer-1 on {HOST} \(pid {victim}\) ended while it worked on o\.mms\.000\d\.ms", err)
+    assert sorted(os.listdir(run.place.out)) == ["o.mms", "o.mms.flagversions"]
+    assert faults.verify(run.place.output) == ""
+    # what the dead server had begun leaves no trace
+    (tmp_path / "serial").mkdir()
+    again = place(tmp_path / "serial", "numsubms=4")
+    assert faults.sheaf(*again.command, cwd=again.folder).returncode == 0
+    data = [faults.checksums(p.output + "/SUBMSS") for p in (run.place, again)]
+    assert {k: v for k, v in data[0].items() if "HISTORY" not in k and "table.lock" not in k} == \
+        {k: v for k, v in data[1].items() if "HISTORY" not in k and "table.lock" not in k}
+
+
+def test_both_servers_killed(tmp_path):
+    run = Stopped(tmp_path)
+    for rank in (1, 2):
+        os.kill(run.rank(rank), signal.SIGKILL)
+    status, out, err = run.finish()
+    assert status == 0 and "no server is left" in err, err
+    assert faults.verify(run.place.output) == ""
+
+
+def test_child_of_a_server_killed(tmp_path):
+    """The process that casacore writes in."""
+    p = place(tmp_path, "numsubms=4", ranks=3)
+    done = p.run(do="KILL", at=3, ops="write", rank=2)
+    assert done.returncode == 1 and os.listdir(p.out) == []
+    assert re.search(rf"o\.mms\.000\d\.ms \(MPIServer-2 on {HOST}\): .*signal 9", faults.severe(done.stderr)), done.stderr
+
+
+def pids_of(run, victim):
+    if isinstance(victim, int):
+        return [run.rank(victim)]
+    if victim == "mpisheaf":
+        return [run.job.process.pid]
+    with_program = {pid: os.path.basename(os.readlink(f"/proc/{pid}/exe")) for pid in run.job.pids()}
+    return [pid for pid, name in with_program.items() if name in ("orterun", "mpirun")]
+
+
+@pytest.mark.parametrize("victim", (0, "mpisheaf", "mpirun"))
+@pytest.mark.parametrize("rank, calls, at", ((1, "pwrite", 6), (0, "symlink", 5)))
+def test_killed_under_mpi(victim, rank, calls, at, tmp_path):
+    """The client or what holds it dies while a server copies, and while the client makes the sub-tables."""
+    run = Stopped(tmp_path, rank=rank, calls=calls, at=at)
+    pids = pids_of(run, victim)
+    assert len(pids) == 1
+    os.kill(pids[0], signal.SIGKILL)
+    run.go_on()
+    status, out, err = run.finish()
+    assert status != 0
+    assert [n for n in os.listdir(run.place.out) if not n.startswith(".")] == []
+    run.place.ranks = 0
+    assert faults.judge_death(run.place) == []
+
+
+@pytest.mark.parametrize("victim", (0, 1, "mpisheaf", "mpirun"))
+@pytest.mark.parametrize("sig", (signal.SIGINT, signal.SIGTERM))
+def test_interrupted_under_mpi(victim, sig, tmp_path):
+    run = Stopped(tmp_path)
+    os.kill(pids_of(run, victim)[0], sig)
+    run.go_on()
+    status, out, err = run.finish()
+    left = sorted(os.listdir(run.place.out))
+    if victim in (0, "mpisheaf"):
+        assert status == 1 and left == [], (status, left, err)
+        assert "interrupted by signal" in err
+    elif victim == 1:  # a server that ends is a lost server
+        assert status in (0, 1) and (faults.verify(run.place.output) if status == 0 else left) in ("", []), err
+    else:  # mpirun kills all others, in time for the client to end in order or not
+        run.place.ranks = 0
+        assert status != 0 and faults.judge_death(run.place) == [], err
+
+
+@pytest.mark.parametrize("calls, at", (("pwrite", 6), ("symlink", 5), ("fsync", 20)))
+@pytest.mark.parametrize("sig", ("INT", "TERM"))
+def test_interrupted_serially(sig, calls, at, tmp_path):
+    p = place(tmp_path, *SMALL)
+    done = p.run(do=sig, at=at, ops=calls)
+    assert done.returncode == 1 and os.listdir(p.out) == [], done.stderr
+    assert "interrupted" in faults.severe(done.stderr)
+
+
+# ---- a disk with other faults ----
+
+@pytest.mark.parametrize("error", ("ENOLCK", "ENOSYS"))
+@pytest.mark.parametrize("ranks", (0, 3))
+def test_file_system_without_locks(error, ranks, tmp_path):
+    p = place(tmp_path, ranks=ranks)
+    done = p.run(locks=error)
+    assert done.returncode == 0, done.stderr
+    assert faults.verify(p.output) == ""
+    done = faults.sheaf("listobs", "vis=out/o.mms", cwd=tmp_path, env=p.environment(locks=error))
+    assert done.returncode == 0, done.stderr
+
+
+def as_nobody():
+    """Options for subprocess that make permissions count."""
+    if os.geteuid() != 0:
+        return {}
+    options = {"user": 65534, "env": dict(os.environ, HOME="/")}
+    if subprocess.run([faults.SHEAF, "--version"], capture_output=True, user=65534).returncode:
+        pytest.skip("another user cannot run the program")
+    return options
+
+
+def open_to_all(path):
+    for folder in [path] + [os.path.join(r, d) for r, dirs, _ in os.walk(path) for d in dirs]:
+        os.chmod(folder, 0o755)
+
+
+@pytest.fixture
+def shared(tmp_path_factory):
+    """A folder that another user can reach, with a copy of an input."""
+    import tempfile
+    folder = tempfile.mkdtemp()
+    shutil.copytree(inputs.simulated(), folder + "/in.ms")
+    open_to_all(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_unwritable_folder(shared):
+    options = as_nobody()
+    os.mkdir(shared + "/out", 0o555)
+    done = faults.sheaf("partition", "vis=in.ms", "outputvis=out/o.mms", cwd=shared, **options)
+    assert done.returncode == 1 and "Permission denied" in faults.severe(done.stderr), done.stderr
+    assert os.listdir(shared + "/out") == []
+
+
+@pytest.mark.parametrize("ranks", (0, 3))
+def test_unreadable_file_of_the_input(ranks, shared):
+    options = as_nobody()
+    os.mkdir(shared + "/out")
+    os.chmod(shared + "/out", 0o777)
+    data = max((os.path.join(shared, "in.ms", n) for n in os.listdir(shared + "/in.ms") if "_TSM" in n), key=os.path.getsize)
+    os.chmod(data, 0)
+    words = ([faults.MPISHEAF, "-n", str(ranks)] if ranks else []) + [faults.SHEAF, "--nologfile"]
+    done = subprocess.run([*words, "partition", "vis=in.ms", "outputvis=out/o.mms"], cwd=shared, text=True, timeout=60,
+                          capture_output=True, **options)
+    told = faults.severe(done.stderr)
+    assert done.returncode == 1 and os.path.basename(data) in told and "Permission denied" in told, done.stderr
+    if ranks:
+        assert re.search(rf"o\.mms\.000\d\.ms \(MPIServer-\d on {HOST}\): ", told)
+    assert os.listdir(shared + "/out") == []
+
+
+def test_rows_added_between_plan_and_copy(tmp_path):
+    vis = str(tmp_path / "in.ms")
+    shutil.copytree(inputs.simulated(), vis)
+    p = place(tmp_path, vis=vis, ranks=3)
+    job = Run(3, cwd=str(tmp_path), program=p.words(), env=p.environment(do="STOP", at=4, ops="mkdir", rank=0))
+    end = time.monotonic() + 30
+    while p_stopped(job) is None:
+        assert time.monotonic() < end and job.process.poll() is None
+        time.sleep(0.01)
+    with table(vis, readonly=False, ack=False) as t:
+        n = t.nrows()
+        t.addrows(5)
+    os.kill(p_stopped(job), signal.SIGCONT)
+    status, out, err = job.finish()
+    assert status == 1 and os.listdir(p.out) == [], err
+    assert re.search(rf"o\.mms\.000\d\.ms \(MPIServer-\d on {HOST}\): .*has {n + 5} rows; it had {n} when", faults.severe(err)), err
+
+
+def p_stopped(job):
+    for pid in job.pids():
+        with open(f"/proc/{pid}/stat") as f:
+            if f.read().rpartition(")")[2].split()[0] == "T":
+                return pid
+    return None
+
+
+@pytest.mark.parametrize("ranks", (0, 3))
+@pytest.mark.parametrize("name", ("DATA", "WEIGHT"))
+def test_truncated_tiles(name, ranks, tmp_path):
+    vis = str(tmp_path / "in.ms")
+    shutil.copytree(inputs.simulated(), vis)
+    with table(vis, ack=False) as t:
+        info = t.getdminfo(name)
+    tiles = os.path.join(vis, "table.f%d_TSM1" % info["SEQNR"])
+    os.truncate(tiles, os.path.getsize(tiles) // 3)
+    p = place(tmp_path, "numsubms=3", vis=vis, ranks=ranks)
+    done = subprocess.run(p.words(), cwd=tmp_path, text=True, capture_output=True, timeout=60)
+    told = faults.severe(done.stderr)
+    assert done.returncode == 1 and os.listdir(p.out) == [], done.stderr
+    assert os.path.basename(tiles) in told and "shorter" in told or "trunc" in told, told
+    assert re.search(r"o\.mms\.000\d\.ms" + (rf" \(MPIServer-\d on {HOST}\)" if ranks else ""), told)

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Client, servers and launcher: rounds of synthetic units (tests/tools/par_tool.c) at 1, 2, 3 and 5 ranks, and deaths."""
+import os
+import re
+import signal
+import subprocess
+import time
+import uuid
+
+import pytest
+
+BUILD = os.environ["SHEAF_BUILD"]
+TOOL = os.path.join(BUILD, "tests", "par_tool")
+MPISHEAF = os.path.join(BUILD, "bin", "mpisheaf")
+LIMIT_S = 30
+RANKS = (1, 2, 3, 5)
+
+
+class Run:
+    """A started mpisheaf with everything that it started, found by a mark in the environment."""
+
+    def __init__(self, ranks, *words, program=(), env=(), **options):
+        self.mark = "SHEAF_TEST_MARK=" + uuid.uuid4().hex
+        name, value = self.mark.split("=")
+        environment = dict(os.environ, **{name: value}, **dict(env))
+        command = program or (MPISHEAF, "-n", str(ranks), TOOL)
+        options = {"stdin": subprocess.DEVNULL, **options}
+        self.process = subprocess.Popen(
+            [*command, *words], env=environment, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, start_new_session=True, **options)
+
+    def pids(self):
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as f:
+                    if self.mark.encode() in f.read().split(b"\0"):
+                        found.append(int(pid))
+            except OSError:
+                pass
+        return [pid for pid in found if not is_zombie(pid)]
+
+    def ranks(self, program="par_tool"):
+        """{rank: pid} of the client and the servers."""
+        ranks = {}
+        for pid in self.pids():
+            if os.path.basename(os.readlink(f"/proc/{pid}/exe")) != program:
+                continue
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                for word in f.read().split(b"\0"):
+                    if word.startswith(b"OMPI_COMM_WORLD_RANK="):
+                        ranks[int(word.split(b"=")[1])] = pid
+        return ranks
+
+    def named(self, program):
+        return [p for p in self.pids() if os.path.basename(os.readlink(f"/proc/{p}/exe")) == program]
+
+    def finish(self, limit_s=LIMIT_S, left_s=5):
+        """Status, output, errors; fails when it takes too long or leaves a process behind."""
+        try:
+            out, err = self.process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            for pid in self.pids():
+                os.kill(pid, signal.SIGKILL)
+            out, err = self.process.communicate()
+            pytest.fail(f"did not end within {limit_s} s:\n{out}\n{err}")
+        end = time.monotonic() + left_s
+        while self.pids() and time.monotonic() < end:
+            time.sleep(0.02)
+        left = self.pids()
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        assert not left, f"left behind: {left}\n{out}\n{err}"
+        return self.process.returncode, out, err
+
+
+def is_zombie(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def no_shared_memory_left():
+    before = set(os.listdir("/dev/shm"))
+    yield
+    end = time.monotonic() + 5  # other programs come and go
+    while (left := set(n for n in os.listdir("/dev/shm") if "vader" in n) - before) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not left
+
+
+def run(ranks, *words, **options):
+    return Run(ranks, *words, **options).finish()
+
+
+def wait_for(path, limit_s=15):
+    end = time.monotonic() + limit_s
+    while not os.path.exists(path):
+        assert time.monotonic() < end, f"no {path}"
+        time.sleep(0.01)
+
+
+def units(out):
+    return [line for line in out.splitlines() if re.match(r"\d+\.\d+ ", line)]
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+def test_merge_in_unit_order(ranks):
+    status, out, err = run(ranks, "cost=1,cost=3+sleep=30,empty,cost=2,cost=9+sleep=60,empty,cost=1",
+                           "nserver", "cost=5")
+    assert status == 0, err
+    found = [re.sub(r" rank.*", "", line) for line in units(out)]
+    assert found == ["1.0", "1.1", "1.2 empty", "1.3", "1.4", "1.5 empty", "1.6", "3.0"]
+    assert f"nserver={ranks - 1}" in out
+    assert set(re.findall(r"common=(\d+)", out)) == {"101", "103"}
+    used = {int(r) for r in re.findall(r"rank=(\d+)", out)}
+    assert used <= (set(range(1, ranks)) or {0})
+
+
+def test_largest_first():
+    """One server: units run in order of cost, equal ones in unit order."""
+    status, out, err = run(2, "cost=1+log,cost=5+log,cost=3+log,cost=5+log+sleep=1")
+    assert status == 0, err
+    status, out, err = run(2, "cost=1+fail,cost=5,cost=3+fail,cost=5")
+    assert status == 1
+    assert "o.mms.0002.ms (MPIServer-1" in err and "o.mms.0000" not in err
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+def test_large_values(ranks):
+    status, out, err = run(ranks, "bytes=5000000,bytes=0,bytes=3951,bytes=3952,bytes=4000,bytes=100000")
+    assert status == 0, err
+    assert re.findall(r"bytes=(\d+)", out) == ["5000000", "0", "3951", "3952", "4000", "100000"]
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+def test_failure_names_everything(ranks):
+    status, out, err = run(ranks, "sleep=50+cost=3,cost=2+fail,sleep=50,sleep=50,sleep=50")
+    assert status == 1
+    assert units(out) == []
+    place = f" (MPIServer-{{}} on {os.uname().nodename})"
+    texts = ["o.mms.0001.ms" + (place.format(r) if ranks > 1 else "") +
+             ": table.f17_TSM1: No space left on device" for r in range(1, max(ranks, 2))]
+    assert any(text in err for text in texts), err
+
+
+def test_failure_stops_dealing():
+    started = time.monotonic()
+    status, _, _ = run(3, "cost=9+fail," + ",".join(["sleep=400"] * 30))
+    assert status == 1
+    assert time.monotonic() - started < 5
+
+
+def test_rounds_after_failure_of_unit_kind():
+    """All units empty is no failure."""
+    status, out, err = run(3, "empty,empty,empty", "cost=1")
+    assert status == 0, err
+    assert len(units(out)) == 4
+
+
+def test_log_and_progress_reach_the_client():
+    status, out, err = run(3, "log+progress=5,log+progress=7")
+    assert status == 0, err
+    host = re.escape(os.uname().nodename)
+    lines = re.findall(rf"\tINFO\ttool::::@{host}:MPIServer-[12]\thello from a unit\n"
+                       rf".*\tINFO\ttool::::@{host}:MPIServer-[12]\+\tsecond line\n", err)
+    assert len(lines) == 2, err
+    assert "hello" not in out
+
+
+@pytest.mark.parametrize("ranks", (3, 5))
+def test_server_killed_in_a_unit(ranks, tmp_path):
+    status, out, err = run(ranks, f"cost=9+sleep=20+die={tmp_path}/a,sleep=50,sleep=50,sleep=20", "nserver",
+                           "sleep=10,sleep=10")
+    assert status == 0, err
+    assert len(units(out)) == 6
+    assert f"nserver={ranks - 2}" in out
+    assert re.search(r"WARN\t.*MPIServer-\d on \S+ \(pid \d+\) ended while it worked on o.mms.0000.ms", err)
+
+
+@pytest.mark.parametrize("ranks", (2, 3))
+def test_all_servers_killed(ranks):
+    """Different units take one server each; the client finishes."""
+    words = ",".join(f"cost={9 - i}+sleep=50+killserver" for i in range(ranks - 1))
+    status, out, err = run(ranks, words + ",cost=1", "nserver", "sleep=1")
+    assert status == 0, err
+    assert "no server is left" in err and "nserver=0" in out
+    assert len(units(out)) == ranks + 1
+    assert set(re.findall(r"rank=(\d)", out)) <= {"0", "1", "2"}
+
+
+def test_unit_that_kills_is_not_tried_for_ever():
+    status, out, err = run(5, "sleep=5,cost=9+killserver,sleep=5")
+    assert status == 1
+    assert "o.mms.0001.ms (MPIServer-" in err and "not tried again" in err
+    assert units(out) == []
+
+
+def test_idle_server_killed(tmp_path):
+    job = Run(3, f"touch={tmp_path}/ready", "nap=1500", "nserver", "sleep=20,sleep=20")
+    wait_for(tmp_path / "ready")
+    os.kill(job.ranks()[1], signal.SIGKILL)
+    status, out, err = job.finish()
+    assert status == 0, err
+    assert "nserver=1" in out and len(units(out)) == 3
+
+
+def test_server_killed_before_it_is_ready():
+    """mpirun's other ranks would wait for it for ever."""
+    job = Run(3, "sleep=10")
+    end = time.monotonic() + 10
+    while not job.ranks().get(2) and time.monotonic() < end:
+        time.sleep(0.001)
+    os.kill(job.ranks()[2], signal.SIGKILL)
+    status, _, err = job.finish()
+    assert (status == 1 and "ended before it had started" in err) or \
+           (status == 0 and "MPIServer-2" in err), err  # 0: it had been ready
+
+
+@pytest.mark.parametrize("ranks", (1, 2, 3))
+def test_client_killed(ranks, tmp_path):
+    job = Run(ranks, f"hang+touch={tmp_path}/x,touch={tmp_path}/ready+hang,hang")
+    if ranks == 3:
+        wait_for(tmp_path / "ready")
+    else:
+        time.sleep(1)
+    started = time.monotonic()
+    os.kill(job.ranks()[0], signal.SIGKILL)
+    status, out, err = job.finish()
+    assert status == 128 + signal.SIGKILL
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("ranks", (1, 2, 3))
+@pytest.mark.parametrize("sig", (signal.SIGINT, signal.SIGTERM))
+def test_interrupt(ranks, sig, tmp_path):
+    job = Run(ranks, f"cost=9+touch={tmp_path}/ready+hang,hang,hang,hang")
+    wait_for(tmp_path / "ready")
+    started = time.monotonic()
+    job.process.send_signal(sig)
+    status, out, err = job.finish()
+    assert status == 1
+    assert f"interrupted by signal {sig.name}" in err
+    assert time.monotonic() - started < 5
+
+
+def test_interrupt_of_the_client_alone(tmp_path):
+    job = Run(3, f"cost=9+touch={tmp_path}/ready+hang,hang,hang,hang")
+    wait_for(tmp_path / "ready")
+    os.kill(job.ranks()[0], signal.SIGINT)
+    status, _, err = job.finish()
+    assert status == 1 and "interrupted by signal SIGINT" in err
+
+
+@pytest.mark.parametrize("victim", ("launcher", "mpirun", "attendant"))
+def test_helper_killed(victim, tmp_path):
+    """Whoever of the processes that hold the others is killed: nothing is left."""
+    job = Run(3, f"cost=9+touch={tmp_path}/ready+hang,hang,hang,hang")
+    wait_for(tmp_path / "ready")
+    pids = {"launcher": [job.process.pid],
+            "mpirun": [p for p in job.named("orterun") + job.named("mpirun")],
+            "attendant": [p for p in job.named("mpisheaf") if p != job.process.pid]}[victim]
+    assert len(pids) == 1
+    os.kill(pids[0], signal.SIGKILL)
+    status, _, _ = job.finish()
+    assert status != 0
+
+
+@pytest.mark.parametrize("status", (0, 1, 2, 7, 200))
+def test_exit_status_is_the_clients(status):
+    assert run(3, "sleep=1", f"exit={status}")[0] == status
+
+
+def test_plain_mpirun():
+    program = ("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "3", TOOL)
+    status, out, err = run(3, "cost=1,cost=2,empty", "nserver", program=program)
+    assert status == 0, err
+    assert len(units(out)) == 3 and "nserver=2" in out
+
+
+def test_child_of_a_rank_is_no_rank(tmp_path):
+    script = tmp_path / "nested"
+    script.write_text(f"#!/bin/sh\nexport SHEAF_PAR_PID=1\nexec {TOOL} nserver\n")
+    script.chmod(0o755)
+    status, out, err = run(2, program=(MPISHEAF, "-n", "2", str(script)))
+    assert status == 0, err
+    assert "nserver=0" in out
+
+
+def test_idle_servers_cost_nothing(tmp_path):
+    job = Run(3, f"touch={tmp_path}/ready", "nap=2500")
+    wait_for(tmp_path / "ready")
+    time.sleep(0.3)
+    pid = job.ranks()[2]
+
+    def ticks():
+        with open(f"/proc/{pid}/stat") as f:
+            return sum(map(int, f.read().rpartition(")")[2].split()[11:13]))
+    before = ticks()
+    time.sleep(2)
+    assert ticks() - before <= 0.02 * 2 * os.sysconf("SC_CLK_TCK")
+    assert job.finish()[0] == 0
+
+
+def test_latency():
+    status, out, err = run(2, "latency=2000")
+    assert status == 0, err
+    median = float(re.search(r"median=([\d.]+)", out).group(1))
+    print(out)
+    # An empty unit there and back; on a machine with a free core 20 to 60 us.
+    assert median < 1000
