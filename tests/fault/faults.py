@@ -10,7 +10,7 @@ BUILD = os.environ["SHEAF_BUILD"]
 SHEAF = os.path.join(BUILD, "bin", "sheaf")
 MPISHEAF = os.path.join(BUILD, "bin", "mpisheaf")
 SHIM = os.path.join(BUILD, "tests", "libfault_shim.so")
-LIMIT_S = 60
+LIMIT_S = 300  # no run takes a tenth of it; a machine may be busy
 TEXTS = {"ENOSPC": "No space left on device", "EIO": "Input/output error", "EROFS": "Read-only file system",
          "EACCES": "Permission denied", "EDQUOT": "Disk quota exceeded"}
 
@@ -154,6 +154,14 @@ def judge_death(place, again=True):
     return wrong
 
 
+def program_of(pid):
+    """The name of the program that a process runs, '' when it is gone."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return ""
+
+
 def ancestry(pid):
     """The parent of a process, 0 when it is gone."""
     try:
@@ -168,7 +176,7 @@ def ranks(pids):
     found = {}
     for pid in pids:
         try:
-            if os.path.basename(os.readlink(f"/proc/{pid}/exe")) != "sheaf":
+            if program_of(pid) != "sheaf":
                 continue
             with open(f"/proc/{pid}/environ", "rb") as f:
                 for word in f.read().split(b"\0"):
