@@ -112,6 +112,10 @@ typedef struct sheaf_tiles_part {
  * are opened at their first use. */
 int sheaf_tiles_open(sheaf_tiles **tiles, const char *table_path, const char *column, int writable,
                      sheaf_error *err);
+/* As sheaf_tiles_open, for a column that an edit (table/edit.h) has prepared and not committed. When
+ * the edit has been committed meanwhile, or there was none, it opens the table as it is. */
+int sheaf_tiles_open_pending(sheaf_tiles **tiles, const char *table_path, const char *column,
+                             int writable, sheaf_error *err);
 /* A second handle on the same layout, for another thread; no file is read. */
 int sheaf_tiles_dup(sheaf_tiles **tiles, const sheaf_tiles *other, sheaf_error *err);
 void sheaf_tiles_close(sheaf_tiles *tiles);
@@ -140,6 +144,9 @@ int sheaf_tiles_write(sheaf_tiles *tiles, const sheaf_tiles_rows *rows,
 /* After the last write: closes the tile file, for some file systems (NFS) say only then that a write
  * failed. SHEAF_ERR_IO. Later calls open it again. */
 int sheaf_tiles_finish(sheaf_tiles *tiles, sheaf_error *err);
+
+/* fsync of every tile file that this handle wrote to. SHEAF_ERR_IO. */
+int sheaf_tiles_sync(sheaf_tiles *tiles, sheaf_error *err);
 
 /* Asks the system to start writing what was put into the tile file written last to disk, without waiting; so that a later fsync finds
  * little left to do. A hint: nothing fails. */

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * inplace.h - a task that changes an MS or Multi-MS in place: what the client does.
+ *
+ *   sheaf_inplace_begin(vis)          one task at a time per MS; debris of dead ones is removed
+ *   for each member: sheaf_edit_add(sheaf_inplace_edit(...)), _remove, _set, ...   (table/edit.h)
+ *   sheaf_inplace_prepare             new columns exist beside the tables, full of zeros
+ *   sheaf_inplace_units               units: member × row range; a round runs them
+ *      each unit: sheaf_chunks (ms/chunks.h) reads and writes cells, also of new columns
+ *   sheaf_inplace_commit              all edits become true, readers are made to notice
+ *   sheaf_inplace_end
+ *
+ * Killed at any instant: before the commit the structure is as before; after it, all members have
+ * their new columns, filled. Existing columns hold old or new values cell by cell. */
+#ifndef SHEAF_MS_INPLACE_H
+#define SHEAF_MS_INPLACE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "table/edit.h"
+
+typedef struct sheaf_inplace sheaf_inplace;
+
+/* `vis`: an MS, a Multi-MS or a sub-MS. SHEAF_ERR_NOTFOUND; SHEAF_ERR_EXISTS when another process
+ * of Sheaf works in place on it. */
+int sheaf_inplace_begin(sheaf_inplace **inplace, const char *vis, sheaf_error *err);
+/* Frees the handle. Edits that were not committed are undone. NULL is fine. */
+void sheaf_inplace_end(sheaf_inplace *inplace);
+
+/* The MSs that hold the rows, in the order of the Multi-MS; absolute paths. A plain MS has one. */
+size_t sheaf_inplace_nmember(const sheaf_inplace *inplace);
+const char *sheaf_inplace_member(const sheaf_inplace *inplace, size_t i);
+
+/* The edit of member i's main table, begun at the first call; borrowed. NULL and *err on failure.
+ */
+sheaf_edit *sheaf_inplace_edit(sheaf_inplace *inplace, size_t i, sheaf_error *err);
+
+/* Prepares all edits that have changes. On failure nothing has changed: call sheaf_inplace_end. */
+int sheaf_inplace_prepare(sheaf_inplace *inplace, sheaf_error *err);
+
+/* How the work is cut. */
+typedef struct sheaf_inplace_cut {
+  const char *const *written; /* columns that units write (pending ones, too) */
+  size_t nwritten;
+  /* Where the algorithm allows a cut; NULL: at any row. Returns the first row >= `row` of member i
+   * at which a unit may begin (nrow of the member when there is none), or a negative error. */
+  int64_t (*allowed)(void *user, const char *member, int64_t row, sheaf_error *err);
+  void *user;
+  int64_t target; /* bytes of the written columns per unit; 0: 64 MiB */
+} sheaf_inplace_cut;
+
+/* Rows row0..row0+nrow-1 of a member. */
+typedef struct sheaf_inplace_unit {
+  size_t member;
+  int64_t row0, nrow;
+  int64_t cost;    /* bytes of the written columns */
+  char label[128]; /* "ngc.0002.ms rows 0-99999" */
+} sheaf_inplace_unit;
+
+/* Cuts all members into units, *n of them; together they hold every row once. The list depends on
+ * the data and on `cut` alone, never on the number of servers. No two units write the same byte,
+ * and, where the tiles of the columns allow, no two write the same tile. A member with a written
+ * column that tiles.h does not know is one unit (table locked, through casacore). Members without
+ * rows have no unit. Free with free(). */
+int sheaf_inplace_units(sheaf_inplace *inplace, const sheaf_inplace_cut *cut,
+                        sheaf_inplace_unit **units, size_t *n, sheaf_error *err);
+
+/* After the last round: commits all edits and bumps the change counters of all members. `wrote` 0:
+ * no cell was written, and members without an edit need no bump. */
+int sheaf_inplace_commit(sheaf_inplace *inplace, int wrote, sheaf_error *err);
+
+#endif
