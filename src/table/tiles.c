@@ -40,7 +40,9 @@ struct sheaf_tiles {
   shared *shared;
   int writable;
   int fd, fd_number; /* the tile file open now; fd -1: none */
-  int64_t fd_size;   /* its length when it was opened */
+  int nwritten, rwritten;
+  int *written;    /* [nwritten] numbers of the tile files written to since the last sync */
+  int64_t fd_size; /* its length when it was opened */
   int64_t hint;
   uint8_t *scratch, *scratch2;
   size_t nscratch, nscratch2;
@@ -67,17 +69,33 @@ static void release(shared *s) {
   free(s);
 }
 
-int sheaf_tiles_open(sheaf_tiles **tiles, const char *table, const char *column, int writable,
-                     sheaf_error *err) {
+static int open_from(sheaf_tiles **tiles, const char *table, const char *dat, const char *column,
+                     int writable, sheaf_error *err) {
   *tiles = NULL;
   shared *s = calloc(1, sizeof *s);
   if (!s) return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory", table);
   atomic_init(&s->users, 1);
-  int rc = sheaf_layout_load(&s->layout, &s->stem, table, column, err);
+  int rc = sheaf_layout_load(&s->layout, &s->stem, table, dat, column, err);
   if (rc == 0 && (!(s->column = strdup(column)) || !(*tiles = new_handle(s, writable))))
     rc = sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory", table);
   if (rc != 0) release(s);
   return rc;
+}
+
+int sheaf_tiles_open(sheaf_tiles **tiles, const char *table, const char *column, int writable,
+                     sheaf_error *err) {
+  return open_from(tiles, table, SHEAF_LAYOUT_DAT, column, writable, err);
+}
+
+int sheaf_tiles_open_pending(sheaf_tiles **tiles, const char *table, const char *column,
+                             int writable, sheaf_error *err) {
+  char path[4200];
+  snprintf(path, sizeof path, "%.4000s/" SHEAF_LAYOUT_PENDING, table);
+  const int rc = access(path, F_OK) == 0
+                     ? open_from(tiles, table, SHEAF_LAYOUT_PENDING, column, writable, err)
+                     : SHEAF_ERR_NOTFOUND;
+  /* also when a commit took it away between the two calls */
+  return rc == SHEAF_ERR_NOTFOUND ? sheaf_tiles_open(tiles, table, column, writable, err) : rc;
 }
 
 int sheaf_tiles_dup(sheaf_tiles **tiles, const sheaf_tiles *other, sheaf_error *err) {
@@ -92,6 +110,7 @@ void sheaf_tiles_close(sheaf_tiles *t) {
   if (t->fd >= 0) close(t->fd);
   free(t->scratch);
   free(t->scratch2);
+  free(t->written);
   release(t->shared);
   free(t);
 }
@@ -170,6 +189,21 @@ int sheaf_tiles_finish(sheaf_tiles *t, sheaf_error *err) {
   return close_file(t, err);
 }
 
+/* Remembers that the open file is written to. */
+static int note_written(sheaf_tiles *t, sheaf_error *err) {
+  for (int i = t->nwritten; i > 0; i--)
+    if (t->written[i - 1] == t->fd_number) return 0;
+  if (t->nwritten == t->rwritten) {
+    const int room = 2 * t->rwritten + 4;
+    int *more = realloc(t->written, (size_t)room * sizeof *more);
+    if (!more) return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory", t->shared->stem);
+    t->written = more;
+    t->rwritten = room;
+  }
+  t->written[t->nwritten++] = t->fd_number;
+  return 0;
+}
+
 static int open_file(sheaf_tiles *t, int number, sheaf_error *err) {
   char path[4200];
   struct stat st;
@@ -239,6 +273,17 @@ static int read_scratch(sheaf_tiles *t, size_t n, int64_t offset, sheaf_error *e
     return short_file(t, offset, n, err);
   const int rc = need(&t->scratch, &t->nscratch, n, t, err);
   return rc < 0 ? rc : read_at(t, t->scratch, n, offset, err);
+}
+
+int sheaf_tiles_sync(sheaf_tiles *t, sheaf_error *err) {
+  for (; t->nwritten > 0; t->nwritten--) {
+    const int rc = open_file(t, t->written[t->nwritten - 1], err);
+    if (rc < 0) return rc;
+    if (fsync(t->fd) < 0)
+      return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "cannot write %s_TSM%d", t->shared->stem,
+                              t->fd_number);
+  }
+  return 0;
 }
 
 /* ---- byte order ---- */
@@ -854,7 +899,8 @@ static int open_cube(work *w) {
   const int rc = open_file(w->t, c->file, w->err);
   if (rc < 0) return rc;
   for (int i = 0; i < c->ndim; i++) end *= c->ntile[i];
-  return w->t->fd_size < c->offset + end ? short_file(w->t, c->offset, (size_t)end, w->err) : 0;
+  if (w->t->fd_size < c->offset + end) return short_file(w->t, c->offset, (size_t)end, w->err);
+  return note_written(w->t, w->err);
 }
 
 static int write_some(work *w) {

@@ -161,7 +161,8 @@ typedef struct sheaf_tiles_run {
 enum {
   SHEAF_TILES_ALLOCATE =
       1, /* reserve the disk blocks now: a full disk fails here, not in a later write */
-  SHEAF_TILES_SYNC = 2 /* tile files, header and directory are on disk at return, in that order */
+  SHEAF_TILES_SYNC = 2, /* tile files, header and directory are on disk at return, in that order */
+  SHEAF_TILES_PENDING = 4 /* a column that an edit has prepared (table/edit.h) */
 };
 
 /* Gives every row of an empty column its place: makes the tile files in their final size (zeros)

@@ -251,7 +251,8 @@ int sheaf_tiles_create(const char *table_path, const char *column, const sheaf_t
                        sheaf_error *err) {
   char *stem = NULL;
   plan p = {.column = column, .given = cubes, .ngiven = ncube, .err = err};
-  int rc = sheaf_layout_load(&p.l, &stem, table_path, column, err);
+  const char *dat = flags & SHEAF_TILES_PENDING ? SHEAF_LAYOUT_PENDING : SHEAF_LAYOUT_DAT;
+  int rc = sheaf_layout_load(&p.l, &stem, table_path, dat, column, err);
   if (rc != 0) return rc;
   p.stem = stem;
   p.number = calloc((size_t)ncube + 1, sizeof *p.number);

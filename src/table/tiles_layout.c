@@ -747,8 +747,8 @@ static int read_small(const char *path, char **data, size_t *n, sheaf_error *err
   return rc;
 }
 
-int sheaf_layout_load(sheaf_layout **layout, char **stem, const char *path, const char *name,
-                      sheaf_error *err) {
+int sheaf_layout_load(sheaf_layout **layout, char **stem, const char *path, const char *table_dat,
+                      const char *name, sheaf_error *err) {
   char file[4096];
   char *dat = NULL, *header = NULL;
   size_t ndat = 0, nheader = 0;
@@ -758,7 +758,7 @@ int sheaf_layout_load(sheaf_layout **layout, char **stem, const char *path, cons
   *stem = NULL;
   if (strlen(path) > sizeof file - 40)
     return sheaf_fail(err, SHEAF_ERR_ARG, "path of %zu characters is too long", strlen(path));
-  snprintf(file, sizeof file, "%s/table.dat", path);
+  snprintf(file, sizeof file, "%s/%s", path, table_dat);
   if ((rc = read_small(file, &dat, &ndat, err)) < 0) return rc;
   rc = sheaf_layout_find(dat, ndat, path, name, &seq, err);
   if (rc != 0) goto done;
@@ -881,6 +881,28 @@ int sheaf_layout_locate(const sheaf_layout *l, int64_t row, int64_t *hint, sheaf
 }
 
 /* ---- writing ---- */
+
+sheaf_layout *sheaf_layout_new(uint32_t seq, uint64_t nrow, int type, int big_endian,
+                               const char *name, const int64_t *tile, int ndim) {
+  sheaf_layout *l = calloc(1, sizeof *l);
+  if (!l) return NULL;
+  *l = (sheaf_layout){.manager = SHEAF_LAYOUT_SHAPE, .type = type, .seq = seq, .nrow = nrow};
+  l->big_endian = big_endian;
+  l->ndim = l->ndefault = ndim;
+  memcpy(l->default_tile, tile, (size_t)ndim * sizeof *tile);
+  l->ncolumn = 1;
+  l->ncube = 1; /* the dummy */
+  l->hypercolumn = strdup(name);
+  l->types = calloc(1, sizeof *l->types);
+  l->cubes = calloc(1, sizeof *l->cubes);
+  if (!l->hypercolumn || !l->types || !l->cubes) {
+    sheaf_layout_free(l);
+    return NULL;
+  }
+  l->types[0] = type;
+  l->cubes[0].file = -1;
+  return l;
+}
 
 static void put_block(sheaf_aips_out *out, const sheaf_layout *l, const uint64_t *wide,
                       const uint32_t *narrow) {

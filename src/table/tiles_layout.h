@@ -15,6 +15,10 @@
 #include "table/aipsio.h"
 #include "table/tiles.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { SHEAF_LAYOUT_AXES = SHEAF_TILES_MAXDIM + 4 }; /* cell axes and row axes together */
 
 typedef enum sheaf_layout_manager {
@@ -92,9 +96,13 @@ int sheaf_layout_find(const void *dat, size_t ndat, const char *path, const char
  * fails. Returns 0, SHEAF_TILES_UNKNOWN (why is in err->text) or SHEAF_ERR_DATA. */
 int sheaf_layout_parse_take(sheaf_layout **layout, const void *dat, size_t ndat, char *header,
                             size_t nheader, const char *path, const char *column, sheaf_error *err);
-/* Both steps from the files of a table; *stem is the header's path, owned by the caller. */
-int sheaf_layout_load(sheaf_layout **layout, char **stem, const char *table_path,
+/* Both steps from the files of a table; *stem is the header's path, owned by the caller. `dat` is
+ * the name of its description: SHEAF_LAYOUT_DAT, or SHEAF_LAYOUT_PENDING. */
+int sheaf_layout_load(sheaf_layout **layout, char **stem, const char *table_path, const char *dat,
                       const char *column, sheaf_error *err);
+/* The file that describes a table, and the one that an edit has prepared to take its place. */
+#define SHEAF_LAYOUT_DAT "table.dat"
+#define SHEAF_LAYOUT_PENDING "table.dat.sheaf"
 void sheaf_layout_free(sheaf_layout *layout);
 
 /* Fills in what follows from a cube's shape and tile: ntile, stride, bucket, column, direct. */
@@ -105,7 +113,15 @@ int sheaf_layout_derive(const sheaf_layout *layout, sheaf_layout_cube *cube, int
 int sheaf_layout_locate(const sheaf_layout *layout, int64_t row, int64_t *hint,
                         sheaf_layout_run *run, sheaf_error *err);
 
+/* The header of a new TiledShapeStMan with one column and no cell, for sheaf_layout_write: `tile`
+ * is the default tile shape, of ndim axes with the rows'. NULL when memory runs out. */
+sheaf_layout *sheaf_layout_new(uint32_t seq, uint64_t nrow, int type, int big_endian,
+                               const char *name, const int64_t *tile, int ndim);
+
 /* A TiledShapeStMan header as casacore writes it. */
 void sheaf_layout_write(const sheaf_layout *layout, sheaf_aips_out *out);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

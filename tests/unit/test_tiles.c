@@ -262,7 +262,7 @@ static void test_written_header_is_the_same(void **state) {
   sheaf_layout *l;
   char *stem;
   sheaf_aips_out out = {0};
-  assert_int_equal(sheaf_layout_load(&l, &stem, TABLES "shape", "VIS", &err), 0);
+  assert_int_equal(sheaf_layout_load(&l, &stem, TABLES "shape", SHEAF_LAYOUT_DAT, "VIS", &err), 0);
   sheaf_layout_write(l, &out);
   assert_int_equal(out.n, l->nheader);
   assert_memory_equal(out.data, l->header, out.n);

@@ -1,0 +1,811 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "table/edit.h"
+
+#include <casacore/casa/Arrays/IPosition.h>
+#include <casacore/casa/Containers/ValueHolder.h>
+#include <casacore/casa/IO/AipsIO.h>
+#include <casacore/casa/IO/ArrayIO.h>
+#include <casacore/casa/IO/MemoryIO.h>
+#include <casacore/tables/Tables/ArrColDesc.h>
+#include <casacore/tables/Tables/TableAttr.h>
+#include <casacore/tables/Tables/TableDesc.h>
+#include <casacore/tables/Tables/TableRecord.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "table/casacore_log.h"
+#include "table/edit_impl.h"
+#include "table/guard.hh"
+#include "table/table.h"
+#include "table/tiles.h"
+#include "table/tiles_layout.h"
+#include "table/touch.h"
+
+using casacore::AipsIO;
+using casacore::Array;
+using casacore::ArrayColumnDesc;
+using casacore::Bool;
+using casacore::ByteIO;
+using casacore::Complex;
+using casacore::DComplex;
+using casacore::Double;
+using casacore::Float;
+using casacore::Int;
+using casacore::Int64;
+using casacore::IPosition;
+using casacore::MemoryIO;
+using casacore::String;
+using casacore::TableAttr;
+using casacore::TableDesc;
+using casacore::TableRecord;
+using casacore::uChar;
+using casacore::uInt;
+using casacore::uInt64;
+using sheaf::Failure;
+using sheaf::guard;
+
+namespace {
+
+enum { separate_files = 2 };
+
+// A data manager as table.dat lists it.
+struct Manager {
+  String type;
+  uInt seq;
+  std::vector<uChar> data;  // its own part of table.dat
+};
+
+// Where a column is kept.
+struct Place {
+  String original;  // its name when it was made
+  uInt version, seq;
+  bool shaped;  // of arrays: has a fixed shape
+  IPosition shape;
+};
+
+// All that table.dat says.
+struct Dat {
+  uInt64 nrow = 0;
+  uInt format = 0;  // 0: column data are big endian
+  std::unique_ptr<TableDesc> desc;
+  bool options = false;  // column set -3: has the two below
+  Int storage = separate_files, block = 0;
+  uInt next = 0;  // sequence number of the next manager
+  std::vector<Manager> managers;
+  std::map<String, Place> places;  // by present name
+};
+
+void read_head(AipsIO& io, Dat& dat, const std::string& path) {
+  const uInt version = io.getstart("Table");
+  if (version < 2 || version > 3)
+    throw Failure(SHEAF_ERR_DATA,
+                  path + "/table.dat: version " + std::to_string(version) + " is not known here");
+  if (version == 3) {
+    io >> dat.nrow;
+  } else {
+    uInt nrow;
+    io >> nrow;
+    dat.nrow = nrow;
+  }
+  String kind;
+  io >> dat.format >> kind;
+  if (kind != "PlainTable")
+    throw Failure(SHEAF_ERR_DATA, path + ": is a " + kind.c_str() +
+                                      "; only plain tables can be given columns and keywords: "
+                                      "change the tables that it refers to");
+}
+
+Place read_place(AipsIO& io, bool is_array, const std::string& path) {
+  Place place = {};
+  uInt version;
+  Bool shaped = false;
+  io >> version;
+  if (version != 2)
+    throw Failure(SHEAF_ERR_DATA,
+                  path +
+                      "/table.dat: is of an old kind; casacore brings it up to date when it "
+                      "writes to the table");
+  io >> place.original >> place.version >> place.seq;
+  if (is_array) io >> shaped;
+  if (shaped) io >> place.shape;
+  place.shaped = shaped;
+  return place;
+}
+
+void read_set(AipsIO& io, Dat& dat, const std::string& path) {
+  Int version;
+  io >> version;
+  if (version == -2) {
+    uInt nrow;
+    io >> nrow;
+  } else if (version == -3) {
+    uInt64 nrow;
+    io >> nrow >> dat.storage >> dat.block;
+    dat.options = true;
+  } else {
+    throw Failure(SHEAF_ERR_DATA, path + "/table.dat: its column set is of a kind not known here");
+  }
+  if (dat.storage != separate_files)
+    throw Failure(SHEAF_ERR_DATA, path +
+                                      ": keeps its columns in one file; only tables in separate "
+                                      "files can be given columns and keywords");
+  uInt nmanager;
+  io >> dat.next >> nmanager;
+  for (uInt i = 0; i < nmanager; i++) {
+    Manager m;
+    io >> m.type >> m.seq;
+    dat.managers.push_back(m);
+  }
+  for (uInt i = 0; i < dat.desc->ncolumn(); i++) {
+    const casacore::ColumnDesc& column = dat.desc->columnDesc(i);
+    dat.places[column.name()] = read_place(io, column.isArray(), path);
+  }
+  for (Manager& m : dat.managers) {
+    uInt n;
+    io >> n;
+    m.data.resize(n);
+    if (n) io.get(n, m.data.data());
+  }
+}
+
+Dat read_dat(const std::string& path, const char* name) {
+  char* bytes;
+  size_t n;
+  sheaf_error err;
+  const std::string file = path + "/" + name;
+  const int rc = sheaf_file_read(file.c_str(), &bytes, &n, &err);
+  if (rc < 0) throw Failure(rc, err.text);
+  const std::unique_ptr<char, decltype(&std::free)> owned(bytes, std::free);
+  MemoryIO memory(bytes, n);
+  AipsIO io(&memory);
+  Dat dat;
+  read_head(io, dat, path);
+  dat.desc.reset(new TableDesc("", TableDesc::Scratch));
+  dat.desc->getFile(io, TableAttr(path));
+  read_set(io, dat, path);
+  io.getend();
+  return dat;
+}
+
+bool wide(uInt64 nrow) {
+  return nrow > 0x7fffffffu;
+}
+
+void write_set(AipsIO& io, const Dat& dat) {
+  if (dat.options || wide(dat.nrow)) {
+    io << Int(-3) << dat.nrow << dat.storage << dat.block;
+  } else {
+    io << Int(-2) << static_cast<uInt>(dat.nrow);
+  }
+  io << dat.next << static_cast<uInt>(dat.managers.size());
+  for (const Manager& m : dat.managers) io << m.type << m.seq;
+  for (uInt i = 0; i < dat.desc->ncolumn(); i++) {
+    const casacore::ColumnDesc& column = dat.desc->columnDesc(i);
+    const Place& place = dat.places.at(column.name());
+    io << uInt(2) << place.original << place.version << place.seq;
+    if (column.isArray()) io << Bool(place.shaped);
+    if (place.shaped) io << place.shape;
+  }
+  for (const Manager& m : dat.managers) {
+    io << static_cast<uInt>(m.data.size());
+    if (!m.data.empty()) io.put(static_cast<uInt>(m.data.size()), m.data.data(), false);
+  }
+}
+
+std::vector<uChar> write_dat(const Dat& dat, const std::string& path) {
+  MemoryIO memory;
+  AipsIO io(&memory);
+  if (wide(dat.nrow)) {
+    io.putstart("Table", 3);
+    io << dat.nrow;
+  } else {
+    io.putstart("Table", 2);
+    io << static_cast<uInt>(dat.nrow);
+  }
+  io << dat.format << String("PlainTable");
+  dat.desc->putFile(io, TableAttr(path));
+  write_set(io, dat);
+  io.putend();
+  return std::vector<uChar>(memory.getBuffer(), memory.getBuffer() + memory.length());
+}
+
+// ---- keywords from JSON ----
+
+void define(casacore::RecordInterface& record, const String& name, const json_t* value);
+
+template <class T, class Get>
+Array<T> make_array(const json_t* value, const json_t* first, Get get) {
+  const bool deep = json_is_array(first);
+  const size_t n = json_array_size(value), inner = deep ? json_array_size(first) : 1;
+  Array<T> array(deep ? IPosition(2, inner, n) : IPosition(1, n));
+  T* to = array.data();
+  for (size_t i = 0; i < n; i++) {
+    const json_t* row = json_array_get(value, i);
+    if (deep && json_array_size(row) != inner)
+      throw Failure(SHEAF_ERR_ARG, "keyword: lists of different lengths in a list");
+    for (size_t k = 0; k < inner; k++) to[i * inner + k] = get(deep ? json_array_get(row, k) : row);
+  }
+  return array;
+}
+
+bool any_real(const json_t* value) {
+  for (size_t i = 0; i < json_array_size(value); i++) {
+    const json_t* one = json_array_get(value, i);
+    if (json_is_real(one) || (json_is_array(one) && any_real(one))) return true;
+  }
+  return false;
+}
+
+void check_kind(const json_t* value, const json_t* leaf) {
+  for (size_t i = 0; i < json_array_size(value); i++) {
+    const json_t* one = json_array_get(value, i);
+    if (json_is_array(one))
+      check_kind(one, leaf);
+    else if (json_is_number(leaf)   ? !json_is_number(one)
+             : json_is_string(leaf) ? !json_is_string(one)
+                                    : !json_is_boolean(one))
+      throw Failure(SHEAF_ERR_ARG, "keyword: a list of different kinds of value");
+  }
+}
+
+void define_list(casacore::RecordInterface& record, const String& name, const json_t* value) {
+  const json_t* first = json_array_get(value, 0);
+  const json_t* leaf = json_is_array(first) ? json_array_get(first, 0) : first;
+  if (leaf) check_kind(value, leaf);
+  if (!leaf)
+    record.define(name, Array<Int>(IPosition(1, 0)));
+  else if (json_is_string(leaf))
+    record.define(name, make_array<String>(value, first, [](const json_t* v) {
+                    return String(json_string_value(v));
+                  }));
+  else if (json_is_boolean(leaf))
+    record.define(name, make_array<Bool>(value, first,
+                                         [](const json_t* v) { return Bool(json_is_true(v)); }));
+  else if (any_real(value))
+    record.define(name, make_array<Double>(value, first, json_number_value));
+  else
+    record.define(name, make_array<Int>(value, first, [](const json_t* v) {
+                    return Int(json_integer_value(v));
+                  }));
+}
+
+void define(casacore::RecordInterface& record, const String& name, const json_t* value) {
+  if (json_is_string(value)) {
+    record.define(name, String(json_string_value(value)));
+  } else if (json_is_boolean(value)) {
+    record.define(name, Bool(json_is_true(value)));
+  } else if (json_is_integer(value)) {
+    record.define(name, static_cast<Int>(json_integer_value(value)));
+  } else if (json_is_real(value)) {
+    record.define(name, json_real_value(value));
+  } else if (json_is_array(value)) {
+    define_list(record, name, value);
+  } else if (json_is_object(value)) {
+    TableRecord sub;
+    const char* key;
+    json_t* one;
+    json_object_foreach(const_cast<json_t*>(value), key, one) define(sub, key, one);
+    record.defineRecord(name, sub);
+  } else {
+    throw Failure(SHEAF_ERR_ARG, "keyword " + name + ": null has no place in a table");
+  }
+}
+
+// ---- new columns ----
+
+// Places of the cells of a new column: those of the column that it is like.
+struct Cells {
+  std::vector<sheaf_tiles_cube> cubes;
+  std::vector<sheaf_tiles_run> runs;
+  int ndim = 0;
+
+  int64_t cube(const sheaf_tiles_cube& wanted) {
+    for (size_t i = 0; i < cubes.size(); i++)
+      if (std::equal(wanted.shape, wanted.shape + wanted.ndim, cubes[i].shape))
+        return static_cast<int64_t>(i);
+    cubes.push_back(wanted);
+    return static_cast<int64_t>(cubes.size()) - 1;
+  }
+  void add(int64_t number, int64_t nrow) {
+    if (!runs.empty() && runs.back().cube == number)
+      runs.back().nrow += nrow;
+    else
+      runs.push_back({nrow, number});
+  }
+};
+
+// Rows of a tile where there is no pattern: about 1 MiB of complex numbers, a multiple of 8.
+int64_t default_rows(const sheaf_tiles_cube& cube) {
+  int64_t cell = 1;
+  for (int i = 0; i < cube.ndim; i++) cell *= cube.shape[i];
+  return std::max<int64_t>(8, (131072 / std::max<int64_t>(cell, 1)) / 8 * 8);
+}
+
+struct CloseTiles {
+  void operator()(sheaf_tiles* t) const { sheaf_tiles_close(t); }
+};
+struct CloseTable {
+  void operator()(sheaf_table* t) const { sheaf_table_close(t); }
+};
+
+void check(int rc, const sheaf_error& err) {
+  if (rc < 0) throw Failure(rc, err.text);
+}
+
+Cells tiled_cells(sheaf_tiles* tiles) {
+  Cells cells;
+  sheaf_error err;
+  sheaf_tiles_info info;
+  sheaf_tiles_describe(tiles, &info);
+  cells.ndim = info.ndim;
+  for (int64_t row = 0; row < info.nrow;) {
+    sheaf_tiles_span span;
+    check(sheaf_tiles_span_at(tiles, row, &span, &err), err);
+    sheaf_tiles_cube cube;
+    int64_t number = -1;
+    if (span.cube >= 0) {
+      check(sheaf_tiles_cube_at(tiles, span.cube, &cube, &err), err);
+      if (std::strcmp(info.manager, "TiledCellStMan") == 0) cube.tile_rows = default_rows(cube);
+      number = cells.cube(cube);
+    }
+    cells.add(number, span.nrow);
+    row += span.nrow;
+  }
+  return cells;
+}
+
+Cells other_cells(const std::string& path, const char* like) {
+  Cells cells;
+  sheaf_error err;
+  sheaf_table* opened;
+  check(sheaf_table_open(&opened, path.c_str(), 0, &err), err);
+  const std::unique_ptr<sheaf_table, CloseTable> table(opened);
+  const int64_t nrow = sheaf_table_nrow(opened);
+  for (int64_t row = 0; row < nrow; row++) {
+    sheaf_tiles_cube cube = {};
+    cube.ndim = sheaf_table_cell_shape(opened, like, row, cube.shape, &err);
+    check(cube.ndim, err);
+    for (int i = 0; i < cube.ndim; i++) cube.tile[i] = cube.shape[i];
+    cube.tile_rows = default_rows(cube);
+    if (cube.ndim) cells.ndim = cube.ndim;
+    cells.add(cube.ndim ? cells.cube(cube) : -1, 1);
+  }
+  return cells;
+}
+
+Cells cells_like(const std::string& path, const char* like) {
+  sheaf_error err;
+  sheaf_tiles* opened;
+  const int rc = sheaf_tiles_open(&opened, path.c_str(), like, 0, &err);
+  check(rc, err);
+  if (rc != 0) return other_cells(path, like);
+  const std::unique_ptr<sheaf_tiles, CloseTiles> tiles(opened);
+  return tiled_cells(opened);
+}
+
+template <class T>
+void describe(TableDesc& desc, const sheaf_edit_column& c, const std::string& manager, int ndim) {
+  desc.addColumn(
+      ArrayColumnDesc<T>(c.name, c.comment ? c.comment : "", "TiledShapeStMan", manager, ndim));
+}
+
+void describe_column(TableDesc& desc, const sheaf_edit_column& c, const std::string& manager,
+                     int ndim) {
+  switch (c.type) {
+    case SHEAF_BOOL:
+      return describe<Bool>(desc, c, manager, ndim);
+    case SHEAF_INT:
+      return describe<Int>(desc, c, manager, ndim);
+    case SHEAF_FLOAT:
+      return describe<Float>(desc, c, manager, ndim);
+    case SHEAF_DOUBLE:
+      return describe<Double>(desc, c, manager, ndim);
+    case SHEAF_COMPLEX:
+      return describe<Complex>(desc, c, manager, ndim);
+    case SHEAF_DCOMPLEX:
+      return describe<DComplex>(desc, c, manager, ndim);
+    default:
+      throw Failure(SHEAF_ERR_ARG, std::string("column ") + c.name + ": a column of type " +
+                                       std::to_string(c.type) + " cannot be added");
+  }
+}
+
+// A column that is to come.
+struct Added {
+  std::string name, manager;
+  uInt seq;
+  int type;
+  Cells cells;
+};
+
+// ---- files ----
+
+void unlink_if_there(const std::string& path) {
+  if (unlink(path.c_str()) < 0 && errno != ENOENT)
+    sheaf_log(SHEAF_LOG_WARN, "cannot remove %s: %s", path.c_str(), strerror(errno));
+}
+
+// Whether `name` belongs to data manager `seq`: table.f3, table.f3_TSM1, table.f3i, table.f3.tmp.
+bool is_file_of(const char* name, uInt seq) {
+  const std::string stem = "table.f" + std::to_string(seq);
+  if (std::strncmp(name, stem.c_str(), stem.size()) != 0) return false;
+  const char next = name[stem.size()];
+  return next < '0' || next > '9';
+}
+
+// What a write under another name left behind (base/file.h).
+bool is_hidden_rest(const char* name) {
+  return std::strncmp(name, ".table.", 7) == 0 && std::strstr(name, ".sheaf-");
+}
+
+std::vector<std::string> files_in(const std::string& path) {
+  std::vector<std::string> names;
+  DIR* dir = opendir(path.c_str());
+  if (!dir) return names;
+  while (const struct dirent* entry = readdir(dir)) names.push_back(entry->d_name);
+  closedir(dir);
+  return names;
+}
+
+void remove_managers(const std::string& path, const std::set<uInt>& seqs) {
+  if (seqs.empty()) return;
+  for (const std::string& name : files_in(path))
+    for (uInt seq : seqs)
+      if (is_file_of(name.c_str(), seq)) unlink_if_there(path + "/" + name);
+}
+
+void sync_file(const std::string& path, bool directory) {
+  const int fd = open(path.c_str(), (directory ? O_RDONLY | O_DIRECTORY : O_RDONLY) | O_CLOEXEC);
+  const int bad = fd < 0 || fsync(fd) < 0 ? errno : 0;
+  if (fd >= 0) close(fd);
+  if (bad) throw Failure(SHEAF_ERR_IO, "cannot sync " + path + ": " + strerror(bad));
+}
+
+const char pending_dat[] = SHEAF_LAYOUT_PENDING;
+const char former_dat[] = "table.dat.sheaf-former";  // only while columns are removed
+
+bool exists(const std::string& path) {
+  return sheaf_path_exists(path.c_str()) != 0;
+}
+
+std::set<uInt> managers_of(const Dat& dat) {
+  std::set<uInt> seqs;
+  for (const Manager& m : dat.managers) seqs.insert(m.seq);
+  return seqs;
+}
+
+// Removes the files of managers that `name` lists and table.dat does not, then `name`.
+void sweep(const std::string& path, const char* name, const std::set<uInt>& used) {
+  const std::string file = path + "/" + name;
+  if (!exists(file)) return;
+  std::set<uInt> debris;
+  for (uInt seq : managers_of(read_dat(path, name)))
+    if (!used.count(seq)) debris.insert(seq);
+  sheaf_log(SHEAF_LOG_INFO, "%s: what an interrupted change of its columns left is removed",
+            path.c_str());
+  remove_managers(path, debris);
+  unlink_if_there(file);
+}
+
+uInt64 count_rows(const std::string& path) {
+  sheaf_error err;
+  sheaf_table* opened;
+  check(sheaf_table_open(&opened, path.c_str(), 0, &err), err);
+  const std::unique_ptr<sheaf_table, CloseTable> table(opened);
+  return static_cast<uInt64>(sheaf_table_nrow(opened));
+}
+
+void recover(const std::string& path, const Dat& dat) {
+  for (const std::string& name : files_in(path))
+    if (is_hidden_rest(name.c_str())) unlink_if_there(path + "/" + name);
+  const std::set<uInt> used = managers_of(dat);
+  sweep(path, pending_dat, used);
+  sweep(path, former_dat, used);
+}
+
+}  // namespace
+
+struct sheaf_edit {
+  std::string path;
+  Dat dat;
+  std::vector<Added> added;
+  std::set<uInt> removed;
+  bool changed = false, prepared = false, synced = false;
+
+  std::string file(const std::string& name) const { return path + "/" + name; }
+  std::string stem(uInt seq) const { return path + "/table.f" + std::to_string(seq); }
+  TableRecord& keywords(const char* column);
+  void write_new();
+  void prepare();
+  void sync();
+  void commit();
+  void undo();
+};
+
+TableRecord& sheaf_edit::keywords(const char* column) {
+  if (!column) return dat.desc->rwKeywordSet();
+  if (!dat.desc->isColumn(column))
+    throw Failure(SHEAF_ERR_NOTFOUND, path + ": no column " + column);
+  return dat.desc->rwColumnDesc(column).rwKeywordSet();
+}
+
+namespace {
+
+// The header without cells, and then everything that belongs to the cells.
+void make_column(const sheaf_edit& edit, const Added& a) {
+  sheaf_error err;
+  int64_t tile[SHEAF_TILES_MAXDIM + 1] = {0};
+  for (int i = 0; i < a.cells.ndim && !a.cells.cubes.empty(); i++)
+    tile[i] = a.cells.cubes[0].tile[i];
+  tile[a.cells.ndim] = a.cells.cubes.empty() ? 8 : a.cells.cubes[0].tile_rows;
+  const std::unique_ptr<sheaf_layout, decltype(&sheaf_layout_free)> layout(
+      sheaf_layout_new(a.seq, edit.dat.nrow, a.type, edit.dat.format == 0, a.manager.c_str(), tile,
+                       a.cells.ndim + 1),
+      sheaf_layout_free);
+  if (!layout) throw std::bad_alloc();
+  sheaf_aips_out out = {};
+  sheaf_layout_write(layout.get(), &out);
+  const std::unique_ptr<uint8_t, decltype(&std::free)> owned(out.data, std::free);
+  if (out.failed) throw std::bad_alloc();
+  check(sheaf_file_replace(edit.stem(a.seq).c_str(), out.data, out.n, &err), err);
+  check(sheaf_tiles_create(edit.path.c_str(), a.name.c_str(), a.cells.cubes.data(),
+                           static_cast<int64_t>(a.cells.cubes.size()), a.cells.runs.data(),
+                           static_cast<int64_t>(a.cells.runs.size()),
+                           SHEAF_TILES_ALLOCATE | SHEAF_TILES_PENDING, &err),
+        err);
+}
+
+}  // namespace
+
+void sheaf_edit::write_new() {
+  sheaf_error err;
+  const std::vector<uChar> bytes = write_dat(dat, path);
+  check(sheaf_file_replace(file(pending_dat).c_str(), bytes.data(), bytes.size(), &err), err);
+  struct stat st;
+  if (stat(file("table.dat").c_str(), &st) == 0)
+    chmod(file(pending_dat).c_str(), st.st_mode & 07777);
+  for (const Added& a : added) make_column(*this, a);
+}
+
+void sheaf_edit::prepare() {
+  if (prepared || !changed) return;
+  prepared = true;
+  try {
+    write_new();
+  } catch (...) {
+    undo();
+    throw;
+  }
+}
+
+void sheaf_edit::sync() {
+  if (synced || !prepared) return;
+  for (const std::string& name : files_in(path))
+    for (const Added& a : added)
+      if (is_file_of(name.c_str(), a.seq)) sync_file(file(name), false);
+  sync_file(file(pending_dat), false);
+  sync_file(path, true);
+  synced = true;
+}
+
+void sheaf_edit::undo() {
+  if (!prepared) return;
+  prepared = synced = false;
+  std::set<uInt> seqs;
+  for (const Added& a : added) seqs.insert(a.seq);
+  remove_managers(path, seqs);
+  unlink_if_there(file(pending_dat));
+}
+
+void sheaf_edit::commit() {
+  prepare();
+  sync();
+  if (!prepared) return;
+  const std::string now = file("table.dat"), former = file(former_dat);
+  if (!removed.empty() && link(now.c_str(), former.c_str()) < 0)
+    throw Failure(SHEAF_ERR_IO, "cannot link " + former + ": " + strerror(errno));
+  if (rename(file(pending_dat).c_str(), now.c_str()) < 0) {
+    const int reason = errno;
+    unlink_if_there(former);
+    throw Failure(SHEAF_ERR_IO, "cannot replace " + now + ": " + strerror(reason));
+  }
+  prepared = synced = changed = false;
+  added.clear();
+  sync_file(path, true);
+  remove_managers(path, removed);
+  if (!removed.empty()) unlink_if_there(former);
+  removed.clear();
+}
+
+int sheaf_edit_begin(sheaf_edit** edit, const char* table_path, sheaf_error* err) {
+  *edit = nullptr;
+  sheaf_casacore_log_install();
+  return guard(err, table_path, [&] {
+    char path[4096];
+    sheaf_error why;
+    check(sheaf_path_absolute(table_path, path, sizeof path, &why), why);
+    if (!exists(std::string(path) + "/table.dat"))
+      throw Failure(SHEAF_ERR_NOTFOUND, std::string(table_path) + ": no such table");
+    std::unique_ptr<sheaf_edit> e(new sheaf_edit);
+    e->path = path;
+    e->dat = read_dat(e->path, "table.dat");
+    recover(e->path, e->dat);
+    e->dat.nrow = count_rows(e->path);  // table.dat may be behind
+    *edit = e.release();
+    return 0;
+  });
+}
+
+void sheaf_edit_close(sheaf_edit* edit) {
+  if (!edit) return;
+  try {
+    edit->undo();
+  } catch (...) {
+    // the next edit removes what is left
+  }
+  delete edit;
+}
+
+int sheaf_edit_has(const sheaf_edit* edit, const char* column) {
+  return edit->dat.desc->isColumn(column) ? 1 : 0;
+}
+
+int sheaf_edit_has_keyword(const sheaf_edit* edit, const char* column, const char* keyword) {
+  if (column && !sheaf_edit_has(edit, column)) return 0;
+  return const_cast<sheaf_edit*>(edit)->keywords(column).isDefined(keyword) ? 1 : 0;
+}
+
+json_t* sheaf_edit_keywords(const sheaf_edit* edit, const char* column) {
+  json_t* names = json_array();
+  if (!names || (column && !sheaf_edit_has(edit, column))) return names;
+  const TableRecord& keys = const_cast<sheaf_edit*>(edit)->keywords(column);
+  for (uInt i = 0; i < keys.nfields(); i++)
+    json_array_append_new(names, json_string(keys.name(i).c_str()));
+  return names;
+}
+
+namespace {
+
+void must_be_open(const sheaf_edit* edit) {
+  if (edit->prepared)
+    throw Failure(SHEAF_ERR_INTERNAL, edit->path + ": its edit is prepared and cannot change");
+}
+
+}  // namespace
+
+int sheaf_edit_add(sheaf_edit* edit, const sheaf_edit_column* c, sheaf_error* err) {
+  return guard(err, edit->path.c_str(), [&] {
+    must_be_open(edit);
+    if (sheaf_edit_has(edit, c->name))
+      throw Failure(SHEAF_ERR_EXISTS, edit->path + ": has a column " + c->name + " already");
+    Added a = {c->name, c->manager ? c->manager : std::string(c->name) + "Tiled", edit->dat.next,
+               c->type, cells_like(edit->path, c->like)};
+    if (a.cells.ndim == 0) {
+      sheaf_column like;
+      a.cells.ndim = 2;
+      sheaf_table* table;
+      sheaf_error why;
+      check(sheaf_table_open(&table, edit->path.c_str(), 0, &why), why);
+      if (sheaf_table_column(table, c->like, &like) && like.ndim > 0) a.cells.ndim = like.ndim;
+      sheaf_table_close(table);
+    }
+    describe_column(*edit->dat.desc, *c, a.manager, a.cells.ndim);
+    const char* key;
+    json_t* value;
+    json_object_foreach(const_cast<json_t*>(c->keywords), key, value)
+        define(edit->keywords(c->name), key, value);
+    edit->dat.places[c->name] = {c->name, 1, a.seq, false, IPosition()};
+    edit->dat.managers.push_back({"TiledShapeStMan", a.seq, {}});
+    edit->dat.next++;
+    edit->added.push_back(a);
+    edit->changed = true;
+    return 0;
+  });
+}
+
+int sheaf_edit_remove(sheaf_edit* edit, const char* column, sheaf_error* err) {
+  return guard(err, edit->path.c_str(), [&] {
+    must_be_open(edit);
+    if (!sheaf_edit_has(edit, column))
+      throw Failure(SHEAF_ERR_NOTFOUND, edit->path + ": no column " + column);
+    const uInt seq = edit->dat.places.at(column).seq;
+    for (const auto& other : edit->dat.places)
+      if (other.second.seq == seq && other.first != column)
+        throw Failure(SHEAF_ERR_DATA, edit->path + ": column " + column +
+                                          " shares its storage with " + other.first.c_str() +
+                                          " and cannot be removed by itself");
+    edit->dat.desc->removeColumn(column);
+    edit->dat.places.erase(column);
+    auto& list = edit->dat.managers;
+    list.erase(
+        std::remove_if(list.begin(), list.end(), [&](const Manager& m) { return m.seq == seq; }),
+        list.end());
+    auto& added = edit->added;
+    const size_t before = added.size();
+    added.erase(
+        std::remove_if(added.begin(), added.end(), [&](const Added& a) { return a.seq == seq; }),
+        added.end());
+    if (added.size() == before) edit->removed.insert(seq);
+    edit->changed = true;
+    return 0;
+  });
+}
+
+int sheaf_edit_set(sheaf_edit* edit, const char* column, const char* keyword, const json_t* value,
+                   sheaf_error* err) {
+  return guard(err, edit->path.c_str(), [&] {
+    must_be_open(edit);
+    TableRecord& keys = edit->keywords(column);
+    if (keys.isDefined(keyword)) keys.removeField(String(keyword));
+    define(keys, keyword, value);
+    edit->changed = true;
+    return 0;
+  });
+}
+
+int sheaf_edit_drop(sheaf_edit* edit, const char* column, const char* keyword, sheaf_error* err) {
+  return guard(err, edit->path.c_str(), [&] {
+    must_be_open(edit);
+    TableRecord& keys = edit->keywords(column);
+    if (!keys.isDefined(keyword)) return 0;
+    keys.removeField(String(keyword));
+    edit->changed = true;
+    return 1;
+  });
+}
+
+int sheaf_edit_changed(const sheaf_edit* edit) {
+  return edit->changed ? 1 : 0;
+}
+
+int sheaf_edit_prepare(sheaf_edit* edit, sheaf_error* err) {
+  return guard(err, edit->path.c_str(), [&] {
+    edit->prepare();
+    return 0;
+  });
+}
+
+int sheaf_edit_sync(sheaf_edit* edit, sheaf_error* err) {
+  return guard(err, edit->path.c_str(), [&] {
+    edit->sync();
+    return 0;
+  });
+}
+
+int sheaf_edit_publish(sheaf_edit* edit, sheaf_touch* touch, sheaf_error* err) {
+  return guard(err, edit->path.c_str(), [&] {
+    touch->path = edit->path.c_str();
+    touch->restructured = edit->changed;
+    touch->ncolumn = edit->dat.desc->ncolumn();
+    touch->nmanager = static_cast<uint32_t>(edit->dat.managers.size());
+    edit->commit();
+    return 0;
+  });
+}
+
+int sheaf_edit_commit(sheaf_edit* edit, sheaf_error* err) {
+  sheaf_touch touch;
+  if (!edit->changed) return 0;
+  const int rc = sheaf_edit_publish(edit, &touch, err);
+  return rc < 0 ? rc : sheaf_tables_touch(&touch, 1, err);
+}
+
+int sheaf_edit_recover(const char* table_path, sheaf_error* err) {
+  sheaf_edit* edit;
+  const int rc = sheaf_edit_begin(&edit, table_path, err);
+  sheaf_edit_close(edit);
+  return rc;
+}
