@@ -7,9 +7,9 @@ import shutil
 import subprocess
 import sys
 
-BUILD = os.environ["SHEAF_BUILD"]
+from runs import BUILD, LIMIT_S, SHEAF
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SHEAF = os.path.join(BUILD, "bin", "sheaf")
 
 
 def _place():
@@ -43,7 +43,7 @@ def ngc5921():
     """The VLA observation, 22,653 rows, 7 scans, one window."""
     def make(path):
         subprocess.run([SHEAF, "--nologfile", "importuvfits", "fitsfile=" + source, "vis=" + path], check=True,
-                       capture_output=True, timeout=120)
+                       capture_output=True, timeout=LIMIT_S)
     source = fits()
     return _once("ngc5921.ms", make)
 
@@ -52,5 +52,5 @@ def simulated(antennas=8, integrations=3):
     """4 windows, 2 fields, 8 scans, DATA and CORRECTED_DATA, as bench/make-ms writes it."""
     def make(path):
         subprocess.run([sys.executable, os.path.join(ROOT, "bench", "make-ms"), path, "--antennas", str(antennas),
-                        "--integrations", str(integrations)], check=True, capture_output=True, timeout=120)
+                        "--integrations", str(integrations)], check=True, capture_output=True, timeout=LIMIT_S)
     return _once(f"simulated-{antennas}-{integrations}.ms", make)

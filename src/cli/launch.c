@@ -23,10 +23,10 @@
 #include <unistd.h>
 
 enum {
-  AFTER_CLIENT_MS = 3000,  /* servers leave by themselves within this time */
-  AFTER_MPIRUN_MS = 3000,  /* the attendant reports within this time */
-  AFTER_TERM_MS = 2000,    /* mpirun cleans up within this time */
-  AFTER_SIGNAL_MS = 10000, /* a client that was told to terminate has done so */
+  AFTER_CLIENT_MS = 5000,  /* servers leave by themselves within this time */
+  AFTER_MPIRUN_MS = 20000, /* the attendant reports within this time */
+  AFTER_TERM_MS = 10000,   /* mpirun cleans up within this time */
+  AFTER_SIGNAL_MS = 30000, /* a client that was told to terminate has done so */
   BLOCK = 4096
 };
 
@@ -179,7 +179,7 @@ static int same_user(int fd) {
 /* Whether somebody with the token calls; *rank is who. */
 static int is_ours(int fd, int is_local, int *rank) {
   launch_record r;
-  const struct timeval patience = {.tv_sec = 2};
+  const struct timeval patience = {.tv_sec = 10};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   if ((is_local && !same_user(fd)) || recv(fd, &r, sizeof r, MSG_WAITALL) != (ssize_t)sizeof r)
     return 0;

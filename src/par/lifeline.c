@@ -22,9 +22,9 @@
 #include "base/cancel.h"
 
 enum {
-  START_MS = 30 * 1000,  /* for all servers to connect */
+  START_MS = 90 * 1000,  /* for all servers to connect */
   CONNECT_MS = 3 * 1000, /* for one address to answer */
-  HELLO_S = 3
+  HELLO_S = 20           /* for a greeting, also on hosts that are busy */
 };
 
 /* What a server says first. */

@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The launcher: options, usage, environment, streams, exit status. Deaths are in tests/mpi/test_par.py."""
 import os
-import pty
 import re
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
 
-BUILD = os.environ["SHEAF_BUILD"]
+from runs import BUILD, LIMIT_S, MPISHEAF, Terminal
+
 BIN = os.path.join(BUILD, "bin")
-MPISHEAF = os.path.join(BIN, "mpisheaf")
-LIMIT_S = 30
 
 
 def run(*words, env=(), remove=(), stdin="", program=MPISHEAF, **options):
@@ -24,10 +21,14 @@ def run(*words, env=(), remove=(), stdin="", program=MPISHEAF, **options):
 
 @pytest.fixture
 def script(tmp_path):
-    """Writes a shell script and returns its path."""
+    """Writes a shell script and returns its path. In it, `meet N` returns when N ranks have called it."""
+    (tmp_path / "met").mkdir()
+    meet = f'meet() {{ : >"{tmp_path}/met/$OMPI_COMM_WORLD_RANK"; while [ "$(ls "{tmp_path}/met" | wc -l)" -lt $1 ]; do ' \
+        "sleep 0.05; done; }\n"
+
     def write(text, name="program"):
         path = tmp_path / name
-        path.write_text("#!/bin/sh\n" + text + "\n")
+        path.write_text("#!/bin/sh\n" + meet + text + "\n")
         path.chmod(0o755)
         return str(path)
     return write
@@ -96,7 +97,8 @@ def test_exit_status(script, n, status):
 
 
 def test_status_of_a_server_does_not_matter(script):
-    done = run("-n", "3", script('[ "$OMPI_COMM_WORLD_RANK" = 0 ] || exit 5; sleep 0.3'))
+    done = run("-n", "3", script('[ "$OMPI_COMM_WORLD_RANK" = 0 ] || { : >"$0.$OMPI_COMM_WORLD_RANK"; exit 5; }\n'
+                                   'until [ -e "$0.1" ] && [ -e "$0.2" ]; do sleep 0.05; done; sleep 0.3'))
     assert done.returncode == 0
     assert done.stderr == ""
 
@@ -107,7 +109,7 @@ def test_killed_client(script):
 
 
 def test_only_the_client_has_standard_output(script):
-    done = run("-n", "3", script('echo "out $OMPI_COMM_WORLD_RANK"; echo err >&2; sleep 0.3'))
+    done = run("-n", "3", script('echo "out $OMPI_COMM_WORLD_RANK"; echo err >&2; meet 3'))
     assert done.returncode == 0
     assert done.stdout == "out 0\n"
     assert sorted(done.stderr.split("\n")) == ["", "err", "err", "err", "out 1", "out 2"]
@@ -119,11 +121,13 @@ def test_standard_input_is_the_clients(script):
     assert done.stdout == "one\ntwo\n" * 50000
 
 
-def test_environment(script):
+def test_environment(script, tmp_path):
     program = script('[ "$OMPI_COMM_WORLD_RANK" = 1 ] && '
-                     'echo "$OMP_NUM_THREADS:$PATH:$SHEAF_MEMORY" >&2; sleep 0.2')
+                     'echo "$OMP_NUM_THREADS:$PATH:$SHEAF_MEMORY" >&2; meet 2')
     done = run("-n", "2", program, env={"SHEAF_MEMORY": "800M"}, remove=["OMP_NUM_THREADS"])
     assert done.stderr.startswith(f"1:{BIN}:") and done.stderr.endswith(":800M\n")
+    for met in (tmp_path / "met").iterdir():
+        met.unlink()
     done = run("-n", "2", program, env={"OMP_NUM_THREADS": "3"})
     assert done.stderr.startswith("3:")
 
@@ -198,51 +202,30 @@ def test_without_ssh(tmp_path):
     assert done.returncode == 0 and done.stderr == "", done.stderr
 
 
-def read_all(fd):
-    data = b""
-    while True:
-        try:
-            piece = os.read(fd, 4096)
-        except OSError:  # the other side of a terminal is closed
-            return data
-        if not piece:
-            return data
-        data += piece
-
-
-def start_on_terminal(*words, env=()):
-    """Starts mpisheaf in a session with a terminal of its own; pid and our end of it."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.environ.update(env)
-        os.environ.pop("DISPLAY", None) if "DISPLAY" not in dict(env) else None
-        os.execv(MPISHEAF, [MPISHEAF, *words])
-    return pid, fd
+def on_terminal(*words):
+    """mpisheaf in a session with a terminal of its own."""
+    return Terminal(MPISHEAF, *words, env={k: v for k, v in os.environ.items() if k != "DISPLAY"})
 
 
 def test_terminal_stays_a_terminal(script):
     program = script('[ "$OMPI_COMM_WORLD_RANK" = 0 ] || exec sleep 1\n'
                      'test -t 0 && test -t 1 && test -t 2 && echo yes; read word; echo "got $word"')
-    pid, fd = start_on_terminal("-n", "2", program)
-    os.write(fd, b"hello\n")
-    out = read_all(fd)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    terminal = on_terminal("-n", "2", program)
+    terminal.type(b"hello\n")
+    status, out = terminal.finish()
+    assert status == 0
     assert b"yes" in out and b"got hello" in out
 
 
 def test_ctrl_c_reaches_the_client_only(script):
-    program = script('[ "$OMPI_COMM_WORLD_RANK" = 0 ] || exec sleep 20\n'
+    """Servers that do not leave when the client has ended are ended."""
+    program = script('meet 2; [ "$OMPI_COMM_WORLD_RANK" = 0 ] || exec sleep 3600\n'
                      'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 0.1; done')
-    pid, fd = start_on_terminal("-n", "2", program)
-    data = b""
-    while b"ready" not in data:
-        data += os.read(fd, 4096)
-    started = time.monotonic()
-    os.write(fd, b"\x03")
-    data += read_all(fd)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
-    assert b"caught" in data
-    assert time.monotonic() - started < 10  # servers that do not leave are ended
+    terminal = on_terminal("-n", "2", program)
+    terminal.read_until(b"ready")
+    terminal.type(b"\x03")
+    status, out = terminal.finish()
+    assert status == 9 and b"caught" in out
 
 
 def test_window_for_a_session(script, tmp_path):

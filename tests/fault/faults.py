@@ -6,11 +6,9 @@ import re
 import shutil
 import subprocess
 
-BUILD = os.environ["SHEAF_BUILD"]
-SHEAF = os.path.join(BUILD, "bin", "sheaf")
-MPISHEAF = os.path.join(BUILD, "bin", "mpisheaf")
+from runs import BUILD, LIMIT_S, MPISHEAF, SHEAF
+
 SHIM = os.path.join(BUILD, "tests", "libfault_shim.so")
-LIMIT_S = 300  # no run takes a tenth of it; a machine may be busy
 TEXTS = {"ENOSPC": "No space left on device", "EIO": "Input/output error", "EROFS": "Read-only file system",
          "EACCES": "Permission denied", "EDQUOT": "Disk quota exceeded"}
 
@@ -152,36 +150,3 @@ def judge_death(place, again=True):
     if done.returncode == 0 and (problem := verify(place.output)):
         wrong.append("the next run's output is not whole: " + problem)
     return wrong
-
-
-def program_of(pid):
-    """The name of the program that a process runs, '' when it is gone."""
-    try:
-        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
-    except OSError:
-        return ""
-
-
-def ancestry(pid):
-    """The parent of a process, 0 when it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat") as f:
-            return int(f.read().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
-def ranks(pids):
-    """{rank: pid} of the sheaf processes among these; not of children, which have the same environment."""
-    found = {}
-    for pid in pids:
-        try:
-            if program_of(pid) != "sheaf":
-                continue
-            with open(f"/proc/{pid}/environ", "rb") as f:
-                for word in f.read().split(b"\0"):
-                    if word.startswith(b"OMPI_COMM_WORLD_RANK="):
-                        found[pid] = int(word.split(b"=")[1])
-        except OSError:
-            pass
-    return {rank: pid for pid, rank in found.items() if ancestry(pid) not in found}

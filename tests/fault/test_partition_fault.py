@@ -8,19 +8,16 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 import pytest
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.dirname(HERE), os.path.join(os.path.dirname(HERE), "mpi")]
 pytest.importorskip("casacore.tables")
 from casacore.tables import table  # noqa: E402
 
 import faults  # noqa: E402
 import inputs  # noqa: E402
-from test_par import Run  # noqa: E402
+from runs import LIMIT_S, Run, kill  # noqa: E402
 
 HOST = socket.gethostname()
 SMALL = ["scan=2,3", "numsubms=2"]
@@ -108,7 +105,7 @@ def test_small_disk(tmp_path):
         try:
             for ranks in (0, 3):
                 p.ranks = ranks
-                done = subprocess.run(p.words(), cwd=tmp_path, text=True, capture_output=True, timeout=60)
+                done = subprocess.run(p.words(), cwd=tmp_path, text=True, capture_output=True, timeout=LIMIT_S)
                 assert faults.judge(p, done, "ENOSPC") == [], (mega, done.stderr)
                 assert done.returncode == 1
         finally:
@@ -120,7 +117,7 @@ def test_file_size_limit(tmp_path):
     p = place(tmp_path, "numsubms=2")
     for size in (1 << 12, 1 << 16, 3 << 20):
         p.clear()
-        done = subprocess.run(p.words(), cwd=tmp_path, text=True, capture_output=True, timeout=60,
+        done = subprocess.run(p.words(), cwd=tmp_path, text=True, capture_output=True, timeout=LIMIT_S,
                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
         assert done.returncode == 1 and os.listdir(p.out) == [], done.stderr
         assert "File too large" in faults.severe(done.stderr)
@@ -162,29 +159,15 @@ class Stopped:
         self.place = place(folder, "numsubms=4", ranks=ranks)
         under = "_TSM" if calls == "pwrite" else None
         env = self.place.environment(do="STOP", at=at, ops=calls, rank=rank, under=under)
-        self.job = Run(ranks, cwd=str(folder), program=self.place.words(), env=env)
-        end = time.monotonic() + 120
-        while not self.stopped():
-            assert time.monotonic() < end and self.job.process.poll() is None, "nobody stopped"
-            time.sleep(0.01)
-
-    def stopped(self):
-        found = []
-        for pid in self.job.pids():
-            try:
-                with open(f"/proc/{pid}/stat") as f:
-                    if f.read().rpartition(")")[2].split()[0] == "T":
-                        found.append(pid)
-            except OSError:
-                pass
-        return found
+        self.job = Run(*self.place.words(), cwd=str(folder), env=env)
+        self.job.wait_stopped()
 
     def rank(self, number):
-        return faults.ranks(self.job.pids())[number]
+        return self.job.rank(number, "sheaf")
 
     def go_on(self):
-        for pid in self.stopped():
-            os.kill(pid, signal.SIGCONT)
+        for pid in self.job.stopped():
+            kill(pid, signal.SIGCONT)
 
     def finish(self):
         return self.job.finish()
@@ -193,8 +176,8 @@ class Stopped:
 def test_server_killed_in_a_unit(tmp_path):
     run = Stopped(tmp_path)
     victim = run.rank(1)
-    assert run.stopped() == [victim]
-    os.kill(victim, signal.SIGKILL)
+    assert run.job.stopped() == [victim]
+    kill(victim)
     status, out, err = run.finish()
     assert status == 0, err
     assert re.search(rf"WARN\t.*MPIServer-1 on {HOST} \(pid {victim}\) ended while it worked on o\.mms\.000\d\.ms", err)
@@ -212,7 +195,7 @@ def test_server_killed_in_a_unit(tmp_path):
 def test_both_servers_killed(tmp_path):
     run = Stopped(tmp_path)
     for rank in (1, 2):
-        os.kill(run.rank(rank), signal.SIGKILL)
+        kill(run.rank(rank))
     status, out, err = run.finish()
     assert status == 0 and "no server is left" in err, err
     assert faults.verify(run.place.output) == ""
@@ -231,7 +214,7 @@ def pids_of(run, victim):
         return [run.rank(victim)]
     if victim == "mpisheaf":
         return [run.job.process.pid]
-    return [pid for pid in run.job.pids() if faults.program_of(pid) in ("orterun", "mpirun")]
+    return run.job.named("orterun", "mpirun")
 
 
 @pytest.mark.parametrize("victim", (0, "mpisheaf", "mpirun"))
@@ -241,7 +224,7 @@ def test_killed_under_mpi(victim, rank, calls, at, tmp_path):
     run = Stopped(tmp_path, rank=rank, calls=calls, at=at)
     pids = pids_of(run, victim)
     assert len(pids) == 1
-    os.kill(pids[0], signal.SIGKILL)
+    kill(pids[0])
     run.go_on()
     status, out, err = run.finish()
     assert status != 0
@@ -254,7 +237,7 @@ def test_killed_under_mpi(victim, rank, calls, at, tmp_path):
 @pytest.mark.parametrize("sig", (signal.SIGINT, signal.SIGTERM))
 def test_interrupted_under_mpi(victim, sig, tmp_path):
     run = Stopped(tmp_path)
-    os.kill(pids_of(run, victim)[0], sig)
+    kill(pids_of(run, victim)[0], sig)
     run.go_on()
     status, out, err = run.finish()
     left = sorted(os.listdir(run.place.out))
@@ -332,7 +315,7 @@ def test_unreadable_file_of_the_input(ranks, shared):
     data = max((os.path.join(shared, "in.ms", n) for n in os.listdir(shared + "/in.ms") if "_TSM" in n), key=os.path.getsize)
     os.chmod(data, 0)
     words = ([faults.MPISHEAF, "-n", str(ranks)] if ranks else []) + [faults.SHEAF, "--nologfile"]
-    done = subprocess.run([*words, "partition", "vis=in.ms", "outputvis=out/o.mms"], cwd=shared, text=True, timeout=60,
+    done = subprocess.run([*words, "partition", "vis=in.ms", "outputvis=out/o.mms"], cwd=shared, text=True, timeout=LIMIT_S,
                           capture_output=True, **options)
     told = faults.severe(done.stderr)
     assert done.returncode == 1 and os.path.basename(data) in told and "Permission denied" in told, done.stderr
@@ -345,26 +328,15 @@ def test_rows_added_between_plan_and_copy(tmp_path):
     vis = str(tmp_path / "in.ms")
     shutil.copytree(inputs.simulated(), vis)
     p = place(tmp_path, vis=vis, ranks=3)
-    job = Run(3, cwd=str(tmp_path), program=p.words(), env=p.environment(do="STOP", at=4, ops="mkdir", rank=0))
-    end = time.monotonic() + 120
-    while p_stopped(job) is None:
-        assert time.monotonic() < end and job.process.poll() is None
-        time.sleep(0.01)
+    job = Run(*p.words(), cwd=str(tmp_path), env=p.environment(do="STOP", at=4, ops="mkdir", rank=0))
+    pid = job.wait_stopped()
     with table(vis, readonly=False, ack=False) as t:
         n = t.nrows()
         t.addrows(5)
-    os.kill(p_stopped(job), signal.SIGCONT)
+    kill(pid, signal.SIGCONT)
     status, out, err = job.finish()
     assert status == 1 and os.listdir(p.out) == [], err
     assert re.search(rf"o\.mms\.000\d\.ms \(MPIServer-\d on {HOST}\): .*has {n + 5} rows; it had {n} when", faults.severe(err)), err
-
-
-def p_stopped(job):
-    for pid in job.pids():
-        with open(f"/proc/{pid}/stat") as f:
-            if f.read().rpartition(")")[2].split()[0] == "T":
-                return pid
-    return None
 
 
 @pytest.mark.parametrize("ranks", (0, 3))
@@ -377,7 +349,7 @@ def test_truncated_tiles(name, ranks, tmp_path):
     tiles = os.path.join(vis, "table.f%d_TSM1" % info["SEQNR"])
     os.truncate(tiles, os.path.getsize(tiles) // 3)
     p = place(tmp_path, "numsubms=3", vis=vis, ranks=ranks)
-    done = subprocess.run(p.words(), cwd=tmp_path, text=True, capture_output=True, timeout=60)
+    done = subprocess.run(p.words(), cwd=tmp_path, text=True, capture_output=True, timeout=LIMIT_S)
     told = faults.severe(done.stderr)
     assert done.returncode == 1 and os.listdir(p.out) == [], done.stderr
     assert os.path.basename(tiles) in told and "shorter" in told or "trunc" in told, told

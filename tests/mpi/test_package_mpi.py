@@ -5,16 +5,15 @@ import os
 import subprocess
 import sys
 
-BUILD = os.environ["SHEAF_BUILD"]
-SHEAF = os.path.join(BUILD, "bin", "sheaf")
+from runs import BUILD, LIMIT_S, MPISHEAF, SHEAF
 
 
 def launch(cwd, *command):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_", "PMIX_"))}
     preload = [env.get("LD_PRELOAD", ""), os.path.join(BUILD, "tests", "libfake_tasks.so")]
     env.update(SHEAF_LOGFILE="none", LD_PRELOAD=":".join(filter(None, preload)))
-    return subprocess.run([os.path.join(BUILD, "bin", "mpisheaf"), "-n", "3", *command], cwd=cwd, env=env,
-                          text=True, timeout=60, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.run([MPISHEAF, "-n", "3", *command], cwd=cwd, env=env,
+                          text=True, timeout=LIMIT_S, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def test_task_from_the_shell(tmp_path):

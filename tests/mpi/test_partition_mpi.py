@@ -6,48 +6,28 @@ import re
 import socket
 import subprocess
 import sys
-import uuid
 
 import pytest
 
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [TESTS, os.path.join(TESTS, "python")]
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "python"))
 import inputs  # noqa: E402
+from runs import LIMIT_S, MPISHEAF, SHEAF, Run  # noqa: E402
 
 pytest.importorskip("casacore.tables")
 from casacore.tables import table  # noqa: E402
 from ms_digest import describe  # noqa: E402
 
-BIN = os.path.join(os.environ["SHEAF_BUILD"], "bin")
-SHEAF = os.path.join(BIN, "sheaf")
-LIMIT_S = 60
 RANKS = (1, 2, 3, 5)  # and 0: without MPI
 INPUTS = {"ngc5921": inputs.ngc5921, "simulated": inputs.simulated}
 CASES = [("ngc5921", a) for a in ("auto", "scan", "spw", "baseline")] + [("simulated", "auto"), ("simulated", "spw")]
 
 
-def marked(mark):
-    """Processes that have the mark in their environment."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as f, open(f"/proc/{pid}/stat") as stat:
-                if mark.encode() in f.read() and stat.read().rpartition(")")[2].split()[0] not in "ZX":
-                    found.append(int(pid))
-        except OSError:
-            pass
-    return found
-
-
 def run(ranks, *words, cwd=None, log="none"):
     """`sheaf WORDS` with so many ranks. No process may be left when it has ended."""
-    mark = uuid.uuid4().hex
-    launch = [os.path.join(BIN, "mpisheaf"), "-n", str(ranks)] if ranks else []
-    env = dict(os.environ, SHEAF_LOGFILE=str(log), SHEAF_TEST_MARK=mark)
-    done = subprocess.run([*launch, SHEAF, *words], cwd=cwd, env=env, text=True, capture_output=True, timeout=LIMIT_S,
-                          stdin=subprocess.DEVNULL)
-    assert not marked(mark), done.stderr
-    return done
+    launch = [MPISHEAF, "-n", str(ranks)] if ranks else []
+    command = [*launch, SHEAF, *words]
+    status, out, err = Run(*command, cwd=cwd, env=dict(os.environ, SHEAF_LOGFILE=str(log))).finish()
+    return subprocess.CompletedProcess(command, status, out, err)
 
 
 def good(*args, **options):
@@ -215,7 +195,7 @@ def test_exit_status_and_one_message(ranks, words, status, text, tmp_path):
 
 def test_log_names_client_and_servers(tmp_path):
     host = re.escape(socket.gethostname())
-    done = subprocess.run([os.path.join(BIN, "mpisheaf"), "-n", "3", SHEAF, "partition", "vis=" + inputs.ngc5921(),
+    done = subprocess.run([MPISHEAF, "-n", "3", SHEAF, "partition", "vis=" + inputs.ngc5921(),
                            "outputvis=o.mms"], cwd=tmp_path, env=dict(os.environ, SHEAF_LOGFILE="my.log", SHEAF_LOG="DEBUG"),
                           text=True, capture_output=True, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr

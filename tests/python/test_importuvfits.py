@@ -15,6 +15,7 @@ import pytest
 
 import sheaf
 import uvfits_cases
+from runs import LIMIT_S
 
 pytest.importorskip("casacore.tables")
 from casacore.tables import table  # noqa: E402
@@ -173,7 +174,7 @@ def test_full_disk(fits, folder):
     code = f"import sheaf\ntry: sheaf.importuvfits({fits!r}, 'a.ms')\nexcept Exception as x: print('refused', x)"
     limit = (10_000_000, 10_000_000)
     done = run(code, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
-    out, err = done.communicate(timeout=60)
+    out, err = done.communicate(timeout=LIMIT_S)
     assert done.returncode == 0 and out.startswith("refused"), err
     assert not [n for n in left_over(folder) if not n.endswith(".log")]
 
@@ -186,7 +187,7 @@ def test_killed(fits, folder):
         process.stdout.readline()
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=LIMIT_S)
         if os.path.exists("a.ms"):
             break
     if os.path.exists("a.ms"):

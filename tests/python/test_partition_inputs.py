@@ -12,6 +12,7 @@ import pytest
 
 import sheaf
 import uvfits_cases
+from runs import LIMIT_S
 
 pytest.importorskip("casacore.tables")
 from casacore.tables import makearrcoldesc, table  # noqa: E402
@@ -137,7 +138,7 @@ sheaf.partition(vis={vis!r}, outputvis='out/some.mms', scan='1~2', antenna='0~5&
 def test_casacore_warns_once(vis):
     """casacore parses an expression several times, with a warning each time; the log has one of each."""
     done = subprocess.run([PROGRAM, "partition", f"vis={vis}", "outputvis=o.mms", "field=0,7", "spw=0:60~99,0:70"],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True, timeout=60)
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True, timeout=LIMIT_S)
     warnings = [line.split("\t", 2)[2] for line in done.stderr.splitlines() if "\tWARN\t" in line]
     assert len(warnings) == len(set(warnings)) == 3, warnings
     assert any(w.startswith("partition::::casa\tField Expression") for w in warnings)

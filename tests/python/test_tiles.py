@@ -9,6 +9,8 @@ import subprocess
 import numpy as np
 import pytest
 
+from runs import LIMIT_S
+
 tables = pytest.importorskip("casacore.tables")
 
 TOOL = os.path.join(os.environ.get("SHEAF_BUILD", "build"), "tests", "tiles_tool")
@@ -60,7 +62,7 @@ def tool(tmp_path):
     t = Tool(str(tmp_path))
     yield t
     t.process.stdin.close()
-    assert t.process.wait(timeout=60) == 0
+    assert t.process.wait(timeout=LIMIT_S) == 0
 
 
 def random_values(rng, shape, dtype):

@@ -7,8 +7,8 @@
  * order: cost=N  sleep=MS  hang (until cancelled)  empty  fail  kill (this process, signal 9)
  * killserver (only in a server) die=PATH (if this file can be made, signal 9: happens once)  segv
  * log  progress=N  bytes=N (size of the result) touch=PATH  latency=N (client: N empty units in
- * turn, prints the median time in us)  nserver (client) Standard output has one line per merged
- * unit, `round.index rank value`, and lines of the client. */
+ * turn, prints their times in us)  until=PATH (client: waits for a file)  nserver (client) Standard
+ * output has one line per merged unit, `round.index rank value`, and lines of the client. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -35,6 +35,12 @@ static int sleep_ms(long ms, sheaf_error *err) {
     nap_ms(5);
   }
   return 0;
+}
+
+static int wait_for_file(const char *path, sheaf_error *err) {
+  int rc = 0;
+  while (rc >= 0 && access(path, F_OK) < 0) rc = sleep_ms(5, err);
+  return rc;
 }
 
 static void die_once(const char *path) {
@@ -135,7 +141,7 @@ static int measure_latency(size_t n, sheaf_error *err) {
     us[i] = (double)(b.tv_sec - a.tv_sec) * 1e6 + (double)(b.tv_nsec - a.tv_nsec) * 1e-3;
   }
   qsort(us, n, sizeof *us, compare_doubles);
-  printf("latency median=%.1f p99=%.1f\n", us[n / 2], us[n * 99 / 100]);
+  printf("latency min=%.1f median=%.1f p99=%.1f\n", us[0], us[n / 2], us[n * 99 / 100]);
   free(us);
   return rc;
 }
@@ -165,7 +171,7 @@ static int do_round(char *text, int number, sheaf_error *err) {
 
 static int act(char *word, int number, sheaf_error *err) {
   if (!strncmp(word, "latency=", 8)) return measure_latency((size_t)atol(word + 8), err);
-  if (!strncmp(word, "nap=", 4)) return nap_ms(atol(word + 4)), 0;
+  if (!strncmp(word, "until=", 6)) return wait_for_file(word + 6, err);
   if (!strncmp(word, "exit=", 5)) exit(atoi(word + 5));
   if (!strcmp(word, "suicide")) kill(getpid(), SIGKILL);
   if (!strcmp(word, "nserver")) return printf("nserver=%d\n", sheaf_par_nserver()), 0;

@@ -56,10 +56,10 @@ static void times_are_utc(void **state) {
   sheaf_log(SHEAF_LOG_INFO, "x");
   struct tm tm = {0};
   assert_non_null(strptime(read_text("a.log"), "%Y-%m-%d %H:%M:%S", &tm));
-  const time_t stamp = timegm(&tm);
+  const time_t stamp = timegm(&tm), after = time(NULL);
   unsetenv("TZ");
   tzset();
-  assert_true(stamp >= before && stamp <= before + 5);
+  assert_true(stamp >= before && stamp <= after + 1);
 }
 
 static void later_lines_carry_a_plus(void **state) {
