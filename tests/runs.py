@@ -65,8 +65,11 @@ def state_of(pid):
 
 
 def has_ended(pid):
-    """A zombie has closed its files and connections."""
-    return state_of(pid) in "ZX"
+    """Whether its files and connections are closed. A zombie of which a thread still lives has not ended."""
+    try:
+        return state_of(pid) in "ZX" and len(os.listdir(f"/proc/{pid}/task")) <= 1
+    except OSError:
+        return True
 
 
 def cpu_ticks(pid):

@@ -7,8 +7,9 @@
  * order: cost=N  sleep=MS  hang (until cancelled)  empty  fail  kill (this process, signal 9)
  * killserver (only in a server) die=PATH (if this file can be made, signal 9: happens once)  segv
  * log  progress=N  bytes=N (size of the result) touch=PATH  latency=N (client: N empty units in
- * turn, prints their times in us)  until=PATH (client: waits for a file)  nserver (client) Standard
- * output has one line per merged unit, `round.index rank value`, and lines of the client. */
+ * turn, prints their times in us)  until=PATH (client: waits for a file) servers=N (client: waits
+ * until so many are left)  nserver (client) Standard output has one line per merged unit,
+ * `round.index rank value`, and lines of the client. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -40,6 +41,12 @@ static int sleep_ms(long ms, sheaf_error *err) {
 static int wait_for_file(const char *path, sheaf_error *err) {
   int rc = 0;
   while (rc >= 0 && access(path, F_OK) < 0) rc = sleep_ms(5, err);
+  return rc;
+}
+
+static int wait_for_servers(int n, sheaf_error *err) {
+  int rc = 0;
+  while (rc >= 0 && sheaf_par_nserver() != n) rc = sleep_ms(5, err);
   return rc;
 }
 
@@ -172,6 +179,7 @@ static int do_round(char *text, int number, sheaf_error *err) {
 static int act(char *word, int number, sheaf_error *err) {
   if (!strncmp(word, "latency=", 8)) return measure_latency((size_t)atol(word + 8), err);
   if (!strncmp(word, "until=", 6)) return wait_for_file(word + 6, err);
+  if (!strncmp(word, "servers=", 8)) return wait_for_servers(atoi(word + 8), err);
   if (!strncmp(word, "exit=", 5)) exit(atoi(word + 5));
   if (!strcmp(word, "suicide")) kill(getpid(), SIGKILL);
   if (!strcmp(word, "nserver")) return printf("nserver=%d\n", sheaf_par_nserver()), 0;
