@@ -23,7 +23,8 @@ enum {
 typedef struct server {
   int alive;
   int in_order;        /* it said goodbye */
-  int64_t unit;        /* index in the round, or IDLE */
+  int64_t unit;        /* index in its round, or IDLE */
+  uint64_t round;      /* of the unit; an earlier one when that was given up */
   uint64_t has_common; /* the round whose common value it has */
 } server;
 
@@ -35,6 +36,7 @@ typedef struct job {
   size_t *order;
   unit_state *state;
   int *losses;
+  int *avoid; /* the server on which the unit was lost; 0: none */
   json_t **values;
   char *common; /* JSON */
   size_t common_size;
@@ -112,8 +114,9 @@ static int job_init(job *j, const sheaf_round *round, sheaf_error *err) {
   j->order = calloc(n, sizeof *j->order);
   j->state = calloc(n, sizeof *j->state);
   j->losses = calloc(n, sizeof *j->losses);
+  j->avoid = calloc(n, sizeof *j->avoid);
   j->values = calloc(n, sizeof(json_t *));
-  if (!j->order || !j->state || !j->losses || !j->values || order_units(j) < 0)
+  if (!j->order || !j->state || !j->losses || !j->avoid || !j->values || order_units(j) < 0)
     return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for %zu units of %s", round->nunit,
                       round->work);
   j->common =
@@ -127,6 +130,7 @@ static int job_init(job *j, const sheaf_round *round, sheaf_error *err) {
 static void job_fini(job *j) {
   for (size_t i = 0; j->values && i < j->round->nunit; i++) json_decref(j->values[i]);
   free(j->values);
+  free(j->avoid);
   free(j->losses);
   free(j->state);
   free(j->order);
@@ -153,17 +157,24 @@ static void settle(job *j, size_t index, json_t *value) {
 
 /* ---- deaths ---- */
 
+/* Lets a unit wait again that was lost on this server; 0 when that has been too often. */
+static int put_back(job *j, size_t index, int rank) {
+  if (++j->losses[index] >= LOSSES) return 0;
+  j->avoid[index] = rank;
+  j->state[index] = WAITING;
+  j->nwaiting++;
+  j->nrunning--;
+  return 1;
+}
+
 static void retry_or_fail(job *j, size_t index, int rank) {
   const sheaf_peer *peer = sheaf_lifeline_peer(rank);
   const char *label = label_of(j, index);
   sheaf_error failure;
-  if (++j->losses[index] < LOSSES) {
+  if (put_back(j, index, rank)) {
     sheaf_log(SHEAF_LOG_WARN,
               "MPIServer-%d on %s (pid %d) ended while it worked on %s; that is given to another",
               rank, peer->host, (int)peer->pid, label);
-    j->state[index] = WAITING;
-    j->nwaiting++;
-    j->nrunning--;
     return;
   }
   sheaf_fail(
@@ -184,11 +195,11 @@ static int reap(job *j) {
   for (int i = 1; i < nrank; i++) {
     server *s = &servers[i];
     if (!s->alive || sheaf_lifeline_peer(i)->alive) continue;
-    const int64_t unit = s->unit;
+    const int64_t unit = j && s->round == j->id ? s->unit : IDLE;
     s->alive = 0;
     s->unit = IDLE;
     found = 1;
-    if (unit != IDLE && j)
+    if (unit != IDLE)
       retry_or_fail(j, (size_t)unit, i);
     else if (!s->in_order)
       sheaf_log(SHEAF_LOG_WARN, "MPIServer-%d on %s (pid %d) has ended", i,
@@ -199,8 +210,11 @@ static int reap(job *j) {
 
 /* ---- messages ---- */
 
-static void hear_failure(job *j, size_t index, const sheaf_wire_message *m) {
+/* A failed unit; one that lost its process (the system may have ended it for want of memory) is
+ * tried once more, on another server if there is one. Returns whether that is so. */
+static int hear_failure(job *j, size_t index, const sheaf_wire_message *m) {
   sheaf_error e;
+  const int lost = m->head.code == SHEAF_ERR_LOST;
   if (m->head.nbyte != sizeof e) {
     sheaf_fail(&e, SHEAF_ERR_INTERNAL, "%s: failure without a text", label_of(j, index));
   } else {
@@ -208,7 +222,13 @@ static void hear_failure(job *j, size_t index, const sheaf_wire_message *m) {
     e.text[sizeof e.text - 1] = e.host[sizeof e.host - 1] = '\0';
     sheaf_fail_context(&e, e.code, "%s (MPIServer-%d on %s)", label_of(j, index), m->peer, e.host);
   }
+  if (lost && put_back(j, index, m->peer)) {
+    sheaf_log(SHEAF_LOG_WARN, "%s; it is tried once more", e.text);
+    return 1;
+  }
+  if (lost) sheaf_log(SHEAF_LOG_WARN, "%s, as before; not tried again", e.text);
   record_failure(j, index, &e);
+  return 0;
 }
 
 static json_t *hear_value(job *j, size_t index, const sheaf_wire_message *m) {
@@ -224,14 +244,15 @@ static json_t *hear_value(job *j, size_t index, const sheaf_wire_message *m) {
 
 static void hear_response(job *j, const sheaf_wire_message *m) {
   server *s = &servers[m->peer];
-  if (!j || s->unit == IDLE || m->head.round != j->id || m->head.index != (uint64_t)s->unit) return;
+  if (s->unit == IDLE || m->head.round != s->round || m->head.index != (uint64_t)s->unit) return;
   const size_t index = (size_t)s->unit;
   json_t *value = NULL;
   s->unit = IDLE;
+  if (!j || j->id != s->round) return; /* of a round that was given up */
   if (m->head.code >= 0)
     value = hear_value(j, index, m);
-  else if (m->head.code != SHEAF_ERR_EMPTY)
-    hear_failure(j, index, m);
+  else if (m->head.code != SHEAF_ERR_EMPTY && hear_failure(j, index, m))
+    return;
   settle(j, index, value);
 }
 
@@ -296,10 +317,14 @@ static int send_unit(job *j, int rank, size_t index, sheaf_error *err) {
   return rc;
 }
 
-static size_t next_unit(const job *j) {
-  size_t i = 0;
-  while (j->state[j->order[i]] != WAITING) i++;
-  return j->order[i];
+/* The next unit for this server, or -1. One that was lost on it is for another, if there is one. */
+static int64_t next_unit(const job *j, int rank) {
+  for (size_t i = 0; i < j->round->nunit; i++) {
+    const size_t index = j->order[i];
+    if (j->state[index] != WAITING) continue;
+    if (j->avoid[index] != rank || sheaf_client_nserver() == 1) return (int64_t)index;
+  }
+  return -1;
 }
 
 /* Gives every free server a unit. A server that turns out to be dead is left to reap(). */
@@ -307,12 +332,14 @@ static int deal(job *j, sheaf_error *err) {
   for (int i = 1; i < nrank && j->nwaiting > 0 && !j->failed && !j->cancelled; i++) {
     server *s = &servers[i];
     if (!s->alive || s->unit != IDLE || !sheaf_lifeline_alive(i)) continue;
-    const size_t index = next_unit(j);
+    const int64_t index = next_unit(j, i);
+    if (index < 0) continue;
     int rc = send_common(j, i, err);
-    if (rc >= 0) rc = send_unit(j, i, index, err);
+    if (rc >= 0) rc = send_unit(j, i, (size_t)index, err);
     if (rc == SHEAF_ERR_LOST) continue;
     if (rc < 0) return rc;
-    s->unit = (int64_t)index;
+    s->unit = index;
+    s->round = j->id;
     j->state[index] = RUNNING;
     j->nwaiting--;
     j->nrunning++;
@@ -323,7 +350,7 @@ static int deal(job *j, sheaf_error *err) {
 static void cancel_running(job *j) {
   j->cancelled = 1;
   for (int i = 1; i < nrank; i++)
-    if (servers[i].alive && servers[i].unit != IDLE) sheaf_lifeline_cancel(i, j->id);
+    if (servers[i].alive && servers[i].unit != IDLE) sheaf_lifeline_cancel(i, servers[i].round);
 }
 
 /* Looks for messages a moment longer, then sleeps until a ring, a death or a signal. */
@@ -351,10 +378,9 @@ static int conduct(job *j, sheaf_error *err) {
     int rc = deal(j, err);
     if (rc < 0) return rc;
     if (reap(j)) continue;
-    if (j->nrunning == 0) {
-      if (j->nwaiting == 0 || j->failed || j->cancelled || sheaf_client_nserver() == 0) return 0;
-      continue;
-    }
+    if (j->nrunning == 0 &&
+        (j->nwaiting == 0 || j->failed || j->cancelled || sheaf_client_nserver() == 0))
+      return 0;
     if (!j->cancelled && sheaf_cancelled()) cancel_running(j);
     rc = wait_and_drain(j, err);
     if (rc < 0) return rc;
@@ -422,7 +448,9 @@ static int schedule(void *self, const sheaf_round *round, sheaf_error *err) {
   }
   SHEAF_TRY(sheaf_cancel_check(err));
   SHEAF_TRY(job_init(&j, round, err));
-  SHEAF_TRY(conduct(&j, err));
+  rc = conduct(&j, err);
+  if (rc < 0) cancel_running(&j); /* each server is free again when it has answered */
+  if (rc < 0) goto done;
   SHEAF_TRY(sheaf_cancel_check(err));
   if (j.failed) {
     if (err) *err = j.failure;

@@ -168,8 +168,9 @@ int early_end(sheaf_error* err, const char* where, int status) {
   if (sheaf_cancelled()) return sheaf_cancel_check(err);
   if (WIFSIGNALED(status) && WTERMSIG(status) == SIGINT)
     return sheaf_fail(err, SHEAF_ERR_INTERRUPTED, "%s: interrupted", where);
+  // SIGKILL comes from outside: somebody's, or the system's for want of memory.
   if (WIFSIGNALED(status))
-    return sheaf_fail(err, SHEAF_ERR_IO,
+    return sheaf_fail(err, WTERMSIG(status) == SIGKILL ? SHEAF_ERR_LOST : SHEAF_ERR_IO,
                       "%s: the process that did the work was ended by signal %d (%s)", where,
                       WTERMSIG(status), strsignal(WTERMSIG(status)));
   return sheaf_fail(err, SHEAF_ERR_IO, "%s: the process that did the work ended early", where);

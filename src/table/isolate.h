@@ -26,7 +26,7 @@ typedef struct sheaf_isolation sheaf_isolation;
 int sheaf_isolation_begin(sheaf_isolation **isolation, const char *where, sheaf_isolated_work *work,
                           void *user, sheaf_error *err);
 /* Waits for its result, passes its log lines on, and frees the handle. SHEAF_ERR_IO when the child
- * ended early, SHEAF_ERR_INTERRUPTED when the user stopped it. `value` may be NULL. */
+ * ended early, SHEAF_ERR_LOST when signal 9 ended it, SHEAF_ERR_INTERRUPTED when the user did. `value` may be NULL. */
 int sheaf_isolation_end(sheaf_isolation *isolation, json_t **value, sheaf_error *err);
 /* Kills the child and frees the handle; NULL is fine. */
 void sheaf_isolation_abandon(sheaf_isolation *isolation);

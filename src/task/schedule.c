@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/cancel.h"
+#include "base/log.h"
 #include "task/task.h"
 
 typedef struct turn {
@@ -25,18 +26,35 @@ static turn *order_turns(const sheaf_round *round) {
   return turns;
 }
 
-static int run_unit(const sheaf_round *round, const sheaf_work *work, size_t index, json_t **value,
-                    sheaf_error *err) {
+/* *value is NULL after a failure. */
+static int try_unit(const sheaf_round *round, const sheaf_work *work, const sheaf_unit *unit,
+                    json_t **value, sheaf_error *err) {
   int rc = sheaf_cancel_check(err);
   if (rc < 0) return rc;
-  const sheaf_unit *unit = &round->units[index];
   sheaf_error_clear(err);
   rc = work->run(round->common, unit->args, value, err);
   if (rc >= 0) return 0;
   json_decref(*value);
   *value = NULL;
-  if (rc == SHEAF_ERR_EMPTY) return 0;
-  return sheaf_fail_context(err, rc, "%s", unit->label ? unit->label : work->name);
+  return rc;
+}
+
+/* A unit that lost its process is tried once more, as par/client.c does. */
+static int run_unit(const sheaf_round *round, const sheaf_work *work, size_t index, json_t **value,
+                    sheaf_error *err) {
+  const sheaf_unit *unit = &round->units[index];
+  const char *label = unit->label ? unit->label : work->name;
+  sheaf_error own;
+  if (!err) err = &own;
+  int rc = try_unit(round, work, unit, value, err);
+  if (rc == SHEAF_ERR_LOST) {
+    sheaf_log(SHEAF_LOG_WARN, "%s: %s; it is tried once more", label, err->text);
+    rc = try_unit(round, work, unit, value, err);
+    if (rc == SHEAF_ERR_LOST)
+      sheaf_log(SHEAF_LOG_WARN, "%s: %s, as before; not tried again", label, err->text);
+  }
+  if (rc >= 0 || rc == SHEAF_ERR_EMPTY) return 0;
+  return sheaf_fail_context(err, rc, "%s", label);
 }
 
 static int merge_all(const sheaf_round *round, json_t *const *values, sheaf_error *err) {

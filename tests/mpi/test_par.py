@@ -123,6 +123,48 @@ def test_unit_that_kills_is_not_tried_for_ever():
     assert units(out) == []
 
 
+def warnings(err):
+    return re.findall(r"WARN\t[^\t]*\t(.*)", err)
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+def test_unit_that_lost_its_process_is_tried_again(ranks, tmp_path):
+    status, out, err = run(ranks, f"sleep=1,cost=9+lostonce={tmp_path}/a,sleep=1", "sleep=1")
+    assert status == 0 and len(units(out)) == 4, err
+    host = os.uname().nodename
+    place = rf"o.mms.0001.ms( \(MPIServer-(\d) on {host}\))?: ended by signal 9; it is tried once more"
+    (told,) = warnings(err)
+    first = re.fullmatch(place, told).group(2)
+    second = re.search(r"^1\.1 rank=(\d)", out, re.M).group(1)
+    assert (first is None) == (ranks == 1)
+    assert first != second or ranks <= 2  # on another server, if there is one
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+def test_unit_that_loses_its_process_again_fails(ranks):
+    status, out, err = run(ranks, "sleep=1,cost=9+lost,sleep=1")
+    assert status == 1 and units(out) == []
+    told = warnings(err)
+    assert len(told) == 2 and "once more" in told[0] and told[1].endswith("ended by signal 9, as before; not tried again")
+    assert re.search(r"tool: o\.mms\.0001\.ms.*: ended by signal 9$", err, re.M)
+
+
+@pytest.mark.parametrize("calls", (0, 1, 2, 3))
+def test_servers_are_free_after_an_error_of_mpi(calls, tmp_path):
+    """Common value and unit to the first server, then to the second; what was sent before is given up."""
+    a, b = tmp_path / "a", tmp_path / "b"
+    status, out, err = run(3, f"breaksend={calls}", "try:hang,hang", f"touch={a}+await={b},touch={b}+await={a}")
+    assert status == 0, err
+    assert re.search("^failed: MPI_Isend: ", out, re.M)
+    assert set(re.findall(r"^3\.\d rank=(\d)", out, re.M)) == {"1", "2"}
+
+
+def test_server_that_dies_in_a_unit_that_was_given_up():
+    """The unit of a round before is not put into this one."""
+    status, out, err = run(3, "breaksend=3", "try:kill,hang", "servers=1", "sleep=1", "sleep=1,sleep=1")
+    assert status == 0 and len(units(out)) == 3, err
+
+
 def test_idle_server_killed(tmp_path):
     job = start(3, f"touch={tmp_path}/ready", f"until={tmp_path}/go", "servers=1", "sleep=20,sleep=20")
     wait_for(tmp_path / "ready")

@@ -4,12 +4,17 @@
  * tests/mpi.
  *
  * Each ROUND is a comma-separated list of units; each unit is WORDS joined by '+', done in this
- * order: cost=N  sleep=MS  hang (until cancelled)  empty  fail  kill (this process, signal 9)
- * killserver (only in a server) die=PATH (if this file can be made, signal 9: happens once)  segv
- * log  progress=N  bytes=N (size of the result) touch=PATH  latency=N (client: N empty units in
- * turn, prints their times in us)  until=PATH (client: waits for a file) servers=N (client: waits
- * until so many are left)  nserver (client) Standard output has one line per merged unit,
- * `round.index rank value`, and lines of the client. */
+ * order: cost=N  sleep=MS  hang (until cancelled)  await=PATH (a file)  empty  fail  lost (as if a
+ * child had been killed)  lostonce=PATH (if this file can be made)  kill (this process, signal 9)
+ * killserver (only in a server)  die=PATH (if this file can be made, signal 9: happens once)  segv
+ * log  progress=N  bytes=N (size of the result)  touch=PATH
+ * For the client, in place of a round: latency=N (N empty units in turn, prints their times in us)
+ * until=PATH (waits for a file)  servers=N (waits until so many are left)  nserver (prints how many
+ * there are)  breaksend=N (after N more calls MPI_Isend fails once)  exit=N  suicide  try:ROUND (a
+ * failure is printed, and is none)
+ * Standard output has one line per merged unit, `round.index rank value`, and lines of the client.
+ */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -44,15 +49,32 @@ static int wait_for_file(const char *path, sheaf_error *err) {
   return rc;
 }
 
+static int sends_left = -1;
+
+/* Found before MPI's own: one call, when its turn has come, fails as MPI may. */
+int MPI_Isend(const void *data, int n, void *type, int to, int tag, void *comm, void *request);
+int MPI_Isend(const void *data, int n, void *type, int to, int tag, void *comm, void *request) {
+  int (*real)(const void *, int, void *, int, int, void *, void *);
+  const int other_error = 16;
+  *(void **)&real = dlsym(RTLD_DEFAULT, "PMPI_Isend");
+  if (sends_left >= 0 && sends_left-- == 0) return other_error;
+  return real(data, n, type, to, tag, comm, request);
+}
+
 static int wait_for_servers(int n, sheaf_error *err) {
   int rc = 0;
   while (rc >= 0 && sheaf_par_nserver() != n) rc = sleep_ms(5, err);
   return rc;
 }
 
-static void die_once(const char *path) {
+/* Whether the file was not there before. */
+static int make_file(const char *path) {
   const int fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0666);
-  if (fd >= 0) kill(getpid(), SIGKILL);
+  return fd >= 0 && close(fd) == 0;
+}
+
+static void die_once(const char *path) {
+  if (make_file(path)) kill(getpid(), SIGKILL);
 }
 
 static json_t *text_of(long n) {
@@ -70,6 +92,10 @@ static int do_word(const char *word, json_t **value, sheaf_error *err) {
   if (!strncmp(word, "sleep=", 6)) return sleep_ms(n, err);
   if (!strcmp(word, "hang")) return sleep_ms(1000000, err);
   if (!strcmp(word, "empty")) return sheaf_fail(err, SHEAF_ERR_EMPTY, "nothing here");
+  if (!strncmp(word, "await=", 6)) return wait_for_file(arg + 1, err);
+  if (!strcmp(word, "lost")) return sheaf_fail(err, SHEAF_ERR_LOST, "ended by signal 9");
+  if (!strncmp(word, "lostonce=", 9) && make_file(arg + 1))
+    return sheaf_fail(err, SHEAF_ERR_LOST, "ended by signal 9");
   if (!strcmp(word, "fail")) return sheaf_fail_errno(err, SHEAF_ERR_IO, ENOSPC, "table.f17_TSM1");
   if (!strcmp(word, "kill")) kill(getpid(), SIGKILL);
   if (!strcmp(word, "killserver") && sheaf_par_rank() > 0) kill(getpid(), SIGKILL);
@@ -177,6 +203,11 @@ static int do_round(char *text, int number, sheaf_error *err) {
 }
 
 static int act(char *word, int number, sheaf_error *err) {
+  if (!strncmp(word, "breaksend=", 10)) return sends_left = atoi(word + 10), 0;
+  if (!strncmp(word, "try:", 4)) {
+    if (act(word + 4, number, err) < 0) printf("failed: %s\n", err->text);
+    return 0;
+  }
   if (!strncmp(word, "latency=", 8)) return measure_latency((size_t)atol(word + 8), err);
   if (!strncmp(word, "until=", 6)) return wait_for_file(word + 6, err);
   if (!strncmp(word, "servers=", 8)) return wait_for_servers(atoi(word + 8), err);
