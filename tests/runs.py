@@ -135,7 +135,7 @@ class Run:
 
     def __init__(self, *command, env=None, **options):
         self.mark = uuid.uuid4().hex
-        self.memory = tempfile.mkdtemp(prefix="sheaf-test-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+        self.memory = tempfile.mkdtemp(prefix="sheaf-run-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
         environment = {**(os.environ if env is None else env), "SHEAF_TEST_MARK": self.mark,
                        "OMPI_MCA_btl_vader_backing_directory": self.memory}
         options = {"stdin": subprocess.DEVNULL, **options}
