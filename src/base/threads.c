@@ -4,7 +4,13 @@
 #include <sched.h>
 #include <stdlib.h>
 
-int sheaf_threads(void) {
+static _Thread_local int sharing = 1;
+
+void sheaf_threads_share(int n) {
+  sharing = n > 1 ? n : 1;
+}
+
+static int all_threads(void) {
   const char *text = getenv("OMP_NUM_THREADS");
   const int wanted = text ? atoi(text) : 0;
   if (wanted > 0) return wanted;
@@ -13,4 +19,9 @@ int sheaf_threads(void) {
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
   const int cores = CPU_COUNT(&set);
   return cores > 0 ? cores : 1;
+}
+
+int sheaf_threads(void) {
+  const int n = all_threads() / sharing;
+  return n > 1 ? n : 1;
 }

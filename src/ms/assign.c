@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ms/assign.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cancel.h"
 #include "ms/distribution.h"
 #include "table/table.h"
 
-enum { WINDOW = 1 << 18 };
+#define NO_PART UINT32_MAX
+
+enum { WINDOW = 2048, BIN_BYTES = 4 << 20, MOST_IN_BIN = 2048 };
 
 /* Part of each (scan, data description), or of each baseline. Parts become units when the empty
  * ones are dropped. */
@@ -173,8 +178,7 @@ static int rule_baseline(rule *r, sheaf_assignment *result, sheaf_error *err) {
         i < q->nbaseline ? q->baseline + 2 * i : scans->baseline + 2 * (i - q->nbaseline);
     const int32_t a = pair[0] < pair[1] ? pair[0] : pair[1],
                   b = pair[0] < pair[1] ? pair[1] : pair[0];
-    if (a < 0 || (size_t)b >= r->nant ||
-        r->base_part[(size_t)a * r->nant + (size_t)b] != SHEAF_ROW_OUT)
+    if (a < 0 || (size_t)b >= r->nant || r->base_part[(size_t)a * r->nant + (size_t)b] != NO_PART)
       continue;
     put_baseline(r, a, b, (uint32_t)n);
     list[n][0] = a;
@@ -222,80 +226,127 @@ static int rule_make(rule *r, sheaf_assignment *result, sheaf_error *err) {
   return r->count ? 0 : no_memory(err);
 }
 
-/* Numbers the rows of one window; *lost counts rows that no part takes (there are none: it is
- * proved). */
-static void number_window(rule *r, const int32_t *a, const int32_t *b, const int32_t *ddid,
-                          uint32_t *unit, int64_t n, int64_t *lost) {
-  const int by_baseline = r->request->axis == SHEAF_AXIS_BASELINE;
-  for (int64_t i = 0; i < n; i++) {
-    if (unit[i] == SHEAF_ROW_OUT) continue;
-    const uint32_t part = by_baseline
-                              ? r->base_part[(size_t)a[i] * r->nant + (size_t)b[i]]
-                              : r->pair_part[scan_index(r, a[i]) * r->nddid + (size_t)ddid[i]];
-    unit[i] = part;
-    if (part == SHEAF_ROW_OUT)
-      ++*lost;
-    else
-      r->count[part * r->nddid + (size_t)ddid[i]]++;
-  }
+static uint32_t part_of(rule *r, const sheaf_rowkey *key) {
+  if (r->request->axis == SHEAF_AXIS_BASELINE)
+    return r->base_part[(size_t)key->antenna1 * r->nant + (size_t)key->antenna2];
+  return r->pair_part[scan_index(r, key->scan) * r->nddid + (size_t)key->ddid];
 }
 
-static int number_rows(rule *r, sheaf_rowmap *map, sheaf_error *err) {
-  const int by_baseline = r->request->axis == SHEAF_AXIS_BASELINE;
-  sheaf_table *t = NULL;
+/* Counts the rows of each part. That none is lost is proved here. */
+static int count_rows(rule *r, sheaf_assignment *result, const sheaf_recspan *rows, size_t size,
+                      sheaf_error *err) {
+  sheaf_recreader reader;
+  const void *record;
+  uint32_t last = NO_PART;
   int64_t lost = 0;
-  int32_t *ids = malloc(3 * WINDOW * sizeof *ids);
-  int rc = ids ? sheaf_table_open(&t, r->ms, 0, err) : no_memory(err);
-  for (int64_t row = 0; rc >= 0 && row < map->nrow; row += WINDOW) {
-    const int64_t n = map->nrow - row < WINDOW ? map->nrow - row : WINDOW;
-    SHEAF_TRY(sheaf_table_get_ints(t, by_baseline ? "ANTENNA1" : "SCAN_NUMBER", row, n, ids, err));
-    if (by_baseline) SHEAF_TRY(sheaf_table_get_ints(t, "ANTENNA2", row, n, ids + WINDOW, err));
-    SHEAF_TRY(sheaf_table_get_ints(t, "DATA_DESC_ID", row, n, ids + 2 * WINDOW, err));
-    number_window(r, ids, ids + WINDOW, ids + 2 * WINDOW, map->unit + row, n, &lost);
-    SHEAF_TRY(sheaf_cancel_check(err));
+  int rc = sheaf_recreader_open(&reader, rows, 1, size, WINDOW, err);
+  while (rc >= 0 && (rc = sheaf_recreader_next(&reader, &record, err)) > 0) {
+    const sheaf_rowkey *key = record;
+    const uint32_t part = part_of(r, key);
+    if (part == NO_PART)
+      lost++;
+    else
+      r->count[part * r->nddid + (size_t)key->ddid]++;
+    result->nrun += part != last;
+    last = part;
   }
+  sheaf_recreader_close(&reader);
+  if (rc >= 0) rc = sheaf_cancel_check(err);
   if (rc >= 0 && lost)
     rc = sheaf_fail(err, SHEAF_ERR_INTERNAL, "%lld selected rows would be in no sub-MS",
                     (long long)lost);
-done:
-  sheaf_table_close(t);
-  free(ids);
   return rc;
 }
 
-/* Drops parts without rows, closes the gaps in the numbering. */
-static int drop_empty(rule *r, sheaf_assignment *result, sheaf_rowmap *map, sheaf_error *err) {
-  uint32_t *unit = malloc((r->npart + 1) * sizeof *unit);
+/* Parts without rows are dropped, the others numbered without gaps. */
+static int number_units(rule *r, sheaf_assignment *result, uint32_t *unit, sheaf_error *err) {
+  result->nddid = r->nddid;
   result->nrow = calloc(r->npart * r->nddid + 1, sizeof *result->nrow);
-  if (!unit || !result->nrow) {
-    free(unit);
-    return no_memory(err);
-  }
+  result->first = calloc(r->npart + 2, sizeof *result->first);
+  if (!result->nrow || !result->first) return no_memory(err);
   for (size_t p = 0; p < r->npart; p++) {
     int64_t rows = 0;
     for (size_t d = 0; d < r->nddid; d++) rows += r->count[p * r->nddid + d];
-    unit[p] = SHEAF_ROW_OUT;
+    unit[p] = NO_PART;
     if (!rows) continue;
     memcpy(result->nrow + result->nunit * r->nddid, r->count + p * r->nddid,
            r->nddid * sizeof *r->count);
     unit[p] = (uint32_t)result->nunit++;
+    result->first[result->nunit] = result->first[result->nunit - 1] + rows;
   }
-  if (result->nunit < r->npart)
-    for (int64_t i = 0; i < map->nrow; i++)
-      if (map->unit[i] != SHEAF_ROW_OUT) map->unit[i] = unit[map->unit[i]];
-  result->nddid = r->nddid;
-  free(unit);
   return 0;
 }
 
+/* The records of one unit on their way into the file. */
+typedef struct bin {
+  int64_t at; /* next record of the file */
+  size_t used;
+  char *buffer;
+} bin;
+
+static int bin_flush(bin *b, int fd, const char *path, size_t size, sheaf_error *err) {
+  size_t done = 0;
+  while (done < b->used) {
+    const ssize_t n =
+        pwrite(fd, b->buffer + done, b->used - done, (off_t)(b->at * (int64_t)size) + (off_t)done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "%s", path);
+    done += (size_t)n;
+  }
+  b->at += (int64_t)(b->used / size);
+  b->used = 0;
+  return 0;
+}
+
+static int fill_bins(rule *r, const uint32_t *unit, const sheaf_recspan *rows, size_t size,
+                     bin *bins, size_t room, int fd, const char *to, sheaf_error *err) {
+  sheaf_recreader reader;
+  const void *record;
+  int rc = sheaf_recreader_open(&reader, rows, 1, size, WINDOW, err);
+  while (rc >= 0 && (rc = sheaf_recreader_next(&reader, &record, err)) > 0) {
+    bin *b = &bins[unit[part_of(r, record)]];
+    if (b->used == room) rc = bin_flush(b, fd, to, size, err);
+    if (rc < 0) break;
+    memcpy(b->buffer + b->used, record, size);
+    b->used += size;
+  }
+  sheaf_recreader_close(&reader);
+  return rc < 0 ? rc : sheaf_cancel_check(err);
+}
+
+static int group_rows(rule *r, const sheaf_assignment *result, const uint32_t *unit,
+                      const sheaf_recspan *rows, size_t size, const char *to, sheaf_error *err) {
+  size_t each = BIN_BYTES / (result->nunit ? result->nunit : 1) / size;
+  if (each > MOST_IN_BIN) each = MOST_IN_BIN;
+  const size_t room = (each > 4 ? each : 4) * size;
+  bin *bins = calloc(result->nunit + 1, sizeof *bins);
+  char *buffers = malloc(result->nunit * room + 1);
+  int rc = bins && buffers ? 0 : no_memory(err);
+  const int fd = rc < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (rc >= 0 && fd < 0) rc = sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "%s", to);
+  for (size_t u = 0; rc >= 0 && u < result->nunit; u++)
+    bins[u] = (bin){.at = result->first[u], .buffer = buffers + u * room};
+  if (rc >= 0) rc = fill_bins(r, unit, rows, size, bins, room, fd, to, err);
+  for (size_t u = 0; rc >= 0 && u < result->nunit; u++) rc = bin_flush(&bins[u], fd, to, size, err);
+  if (fd >= 0 && close(fd) != 0 && rc >= 0)
+    rc = sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "%s", to);
+  free(bins);
+  free(buffers);
+  return rc;
+}
+
 int sheaf_assign_rows(sheaf_assignment *result, const char *ms, const sheaf_assign_request *request,
-                      sheaf_rowmap *map, sheaf_error *err) {
+                      const sheaf_recspan *rows, size_t size, const char *to, sheaf_error *err) {
   rule r = {.request = request, .ms = ms};
+  uint32_t *unit = NULL;
   *result = (sheaf_assignment){.wanted = request->wanted};
   int rc = rule_make(&r, result, err);
-  if (rc >= 0) rc = number_rows(&r, map, err);
-  if (rc >= 0) rc = drop_empty(&r, result, map, err);
+  if (rc >= 0 && !(unit = malloc((r.npart + 1) * sizeof *unit))) rc = no_memory(err);
+  if (rc >= 0) rc = count_rows(&r, result, rows, size, err);
+  if (rc >= 0) rc = number_units(&r, result, unit, err);
+  if (rc >= 0) rc = group_rows(&r, result, unit, rows, size, to, err);
   if (rc < 0) sheaf_assignment_free(result);
+  free(unit);
   rule_free(&r);
   return rc;
 }
@@ -305,5 +356,6 @@ void sheaf_assignment_free(sheaf_assignment *result) {
   free(result->spw);
   free(result->nspw);
   free(result->nrow);
+  free(result->first);
   *result = (sheaf_assignment){0};
 }

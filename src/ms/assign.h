@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "ms/rowmap.h"
 #include "ms/scans.h"
 
 typedef enum sheaf_axis {
@@ -26,7 +25,9 @@ typedef struct sheaf_assignment {
   size_t wanted;   /* number asked for */
   size_t possible; /* the most that the data allow on this axis */
   size_t nddid;
-  int64_t *nrow; /* [nunit][nddid] rows of each unit and data description */
+  int64_t *nrow;  /* [nunit][nddid] rows of each unit and data description */
+  int64_t *first; /* [nunit + 1] its first record */
+  int64_t nrun;   /* stretches of neighbouring rows that go to the same unit */
   /* axis spw: the spectral windows of each unit */
   size_t *nspw;  /* [nunit] */
   int32_t **spw; /* [nunit][nspw] ascending */
@@ -41,10 +42,11 @@ typedef struct sheaf_assign_request {
   size_t nbaseline;
 } sheaf_assign_request;
 
-/* Rewrites the numbers of `map` (0 for every selected row, as sheaf_scans_read leaves it) into unit
- * numbers. */
+/* Groups the records `rows` (of scans' rows, as sheaf_scans_read leaves them) by unit into the new
+ * file `to`; within a unit they stay in order. result->first[u] .. first[u + 1] are unit u's. */
 int sheaf_assign_rows(sheaf_assignment *result, const char *ms_path,
-                      const sheaf_assign_request *request, sheaf_rowmap *map, sheaf_error *err);
+                      const sheaf_assign_request *request, const sheaf_recspan *rows, size_t size,
+                      const char *to, sheaf_error *err);
 void sheaf_assignment_free(sheaf_assignment *result);
 
 #endif

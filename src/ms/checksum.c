@@ -11,35 +11,39 @@
 #include "base/cancel.h"
 #include "base/progress.h"
 
-enum { BLOCK_BYTES = 4 << 20, BLOCK_ROWS = 1 << 16 };
+enum { BLOCK_BYTES = 1 << 18, BLOCK_ROWS = 1 << 14 };
 
-int sheaf_checksum_begin(sheaf_checksum *sum, sheaf_error *err) {
-  *sum = (sheaf_checksum){.state = XXH3_createState(), .last = {.ndim = -1}};
-  if (!sum->state) return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for a checksum");
-  XXH3_64bits_reset(sum->state);
-  return 0;
+/* Spreads a cell's hash and a row's number over all bits (the finaliser of splitmix64). */
+static uint64_t mix(uint64_t hash, int64_t row) {
+  uint64_t x = hash + ((uint64_t)row + 1) * 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
 }
 
-void sheaf_checksum_add(sheaf_checksum *sum, const void *data, size_t bytes) {
-  XXH3_64bits_update(sum->state, data, bytes);
+static uint64_t shape_hash(const sheaf_shape *shape) {
+  return shape ? XXH3_64bits(shape->axis, (size_t)shape->ndim * sizeof *shape->axis) : 0;
 }
 
-void sheaf_checksum_shape(sheaf_checksum *sum, const sheaf_shape *shape) {
-  if (sheaf_shape_equal(shape, &sum->last)) return;
-  const int32_t ndim = shape->ndim;
-  XXH3_64bits_update(sum->state, &ndim, sizeof ndim);
-  XXH3_64bits_update(sum->state, shape->axis, (size_t)shape->ndim * sizeof *shape->axis);
-  sum->last = *shape;
+void sheaf_checksum_cells(uint64_t *sum, int64_t row0, int64_t n, const sheaf_shape *shape,
+                          const void *cells, size_t bytes) {
+  const uint64_t form = shape_hash(shape);
+  const char *cell = cells;
+  uint64_t total = 0;
+  for (int64_t i = 0; i < n; i++, cell += bytes)
+    total += mix(XXH3_64bits(cell, bytes) ^ form, row0 + i);
+  *sum += total;
 }
 
-void sheaf_checksum_end(sheaf_checksum *sum, char hex[17]) {
-  hex[0] = '\0';
-  if (sum->state) snprintf(hex, 17, "%016" PRIx64, (uint64_t)XXH3_64bits_digest(sum->state));
-  XXH3_freeState(sum->state);
-  sum->state = NULL;
+void sheaf_checksum_undefined(uint64_t *sum, int64_t row0, int64_t n) {
+  for (int64_t i = 0; i < n; i++) *sum += mix(1, row0 + i);
 }
 
-static int add_scalars(sheaf_checksum *sum, const sheaf_table *table, const sheaf_column *column,
+void sheaf_checksum_hex(uint64_t sum, char hex[17]) {
+  snprintf(hex, 17, "%016" PRIx64, sum);
+}
+
+static int add_scalars(uint64_t *sum, const sheaf_table *table, const sheaf_column *column,
                        sheaf_error *err) {
   const size_t size = sheaf_type_size(column->type);
   const int64_t nrow = sheaf_table_nrow(table);
@@ -48,20 +52,20 @@ static int add_scalars(sheaf_checksum *sum, const sheaf_table *table, const shea
   for (int64_t row = 0; rc >= 0 && row < nrow; row += BLOCK_ROWS) {
     const int64_t n = nrow - row < BLOCK_ROWS ? nrow - row : BLOCK_ROWS;
     rc = sheaf_table_get_range(table, column->name, row, n, buffer, err);
-    if (rc >= 0) sheaf_checksum_add(sum, buffer, (size_t)n * size);
+    if (rc >= 0) sheaf_checksum_cells(sum, row, n, NULL, buffer, size);
     if (rc >= 0) rc = sheaf_cancel_check(err);
   }
   free(buffer);
   return rc;
 }
 
-static int add_texts(sheaf_checksum *sum, const sheaf_table *table, const char *column,
+static int add_texts(uint64_t *sum, const sheaf_table *table, const char *column,
                      sheaf_error *err) {
   int rc = 0;
   for (int64_t row = 0; rc >= 0 && row < sheaf_table_nrow(table); row++) {
     char *text = NULL;
     rc = sheaf_table_get_text(table, column, row, &text, err);
-    if (rc >= 0) sheaf_checksum_add(sum, text, strlen(text) + 1);
+    if (rc >= 0) sheaf_checksum_cells(sum, row, 1, NULL, text, strlen(text) + 1);
     free(text);
   }
   return rc;
@@ -88,7 +92,7 @@ static int64_t next_block(sheaf_colreader *reader, int64_t row, int64_t nrow, in
   return n;
 }
 
-static int add_arrays(sheaf_checksum *sum, const sheaf_table *table, const char *column,
+static int add_arrays(uint64_t *sum, const sheaf_table *table, const char *column,
                       sheaf_error *err) {
   sheaf_colreader reader;
   const int64_t nrow = sheaf_table_nrow(table);
@@ -113,8 +117,10 @@ static int add_arrays(sheaf_checksum *sum, const sheaf_table *table, const char 
     if (rc >= 0) rc = sheaf_colreader_read(&reader, rows, n, &shape, buffer, err);
     if (rc >= 0) rc = sheaf_cancel_check(err);
     if (rc < 0) break;
-    sheaf_checksum_shape(sum, &shape);
-    sheaf_checksum_add(sum, buffer, bytes);
+    if (shape.ndim)
+      sheaf_checksum_cells(sum, row, n, &shape, buffer, bytes / (size_t)n);
+    else
+      sheaf_checksum_undefined(sum, row, n);
     sheaf_progress_add((int64_t)bytes);
     row += n;
   }
@@ -127,18 +133,17 @@ static int add_arrays(sheaf_checksum *sum, const sheaf_table *table, const char 
 int sheaf_checksum_column(const sheaf_table *table, const char *column, char hex[17],
                           sheaf_error *err) {
   sheaf_column info;
-  sheaf_checksum sum;
+  uint64_t sum = 0;
+  int rc;
   hex[0] = '\0';
   if (!sheaf_table_column(table, column, &info))
     return sheaf_fail(err, SHEAF_ERR_NOTFOUND, "%s: no column %s", sheaf_table_path(table), column);
-  int rc = sheaf_checksum_begin(&sum, err);
-  if (rc < 0) return rc;
   if (info.array)
     rc = add_arrays(&sum, table, column, err);
   else if (info.type == SHEAF_STRING)
     rc = add_texts(&sum, table, column, err);
   else
     rc = add_scalars(&sum, table, &info, err);
-  sheaf_checksum_end(&sum, hex);
+  sheaf_checksum_hex(sum, hex);
   return rc;
 }

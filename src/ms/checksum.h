@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * checksum.h - a 64-bit fingerprint of a column's values (XXH3), independent of how they are
- * stored.
+ * checksum.h - a 64-bit fingerprint of a column's values, independent of how they are stored.
  *
- * What is hashed is the values in row order, little-endian as in memory (bools as bytes), and for
- * arrays the shape of the cells wherever it changes; not the tiling. Order matters, block sizes do
- * not. */
+ * Each row gives a hash (XXH3) of its cell: the values, little-endian as in memory (bools as
+ * bytes), and for arrays the shape; mixed with the row's number. The fingerprint is the sum of
+ * these, modulo 2^64. So every row counts with its place, but rows may be hashed in any order and
+ * by several threads, whose sums are added. Not the tiling nor the storage manager enters. */
 #ifndef SHEAF_MS_CHECKSUM_H
 #define SHEAF_MS_CHECKSUM_H
 
@@ -15,18 +15,13 @@
 #include "base/error.h"
 #include "ms/colreader.h"
 
-typedef struct sheaf_checksum {
-  void *state;
-  sheaf_shape last;
-} sheaf_checksum;
-
-/* NOMEM at most. */
-int sheaf_checksum_begin(sheaf_checksum *sum, sheaf_error *err);
-void sheaf_checksum_add(sheaf_checksum *sum, const void *data, size_t bytes);
-/* Cells of one shape follow (nothing happens when it is the last one's). */
-void sheaf_checksum_shape(sheaf_checksum *sum, const sheaf_shape *shape);
-/* 16 hex digits and a zero; frees the state. */
-void sheaf_checksum_end(sheaf_checksum *sum, char hex[17]);
+/* Adds cells of `bytes` each, for rows row0, row0 + 1, …; `shape` NULL for scalars. */
+void sheaf_checksum_cells(uint64_t *sum, int64_t row0, int64_t n, const sheaf_shape *shape,
+                          const void *cells, size_t bytes);
+/* Adds n rows whose cells are undefined. */
+void sheaf_checksum_undefined(uint64_t *sum, int64_t row0, int64_t n);
+/* 16 hex digits and a zero. */
+void sheaf_checksum_hex(uint64_t sum, char hex[17]);
 
 /* Fingerprint of a whole column of a table, scalar or array. Texts count as their bytes with a
  * zero. */

@@ -37,6 +37,12 @@ int sheaf_colreader_open(sheaf_colreader *reader, const sheaf_table *table, cons
   return 0;
 }
 
+int sheaf_colreader_dup(sheaf_colreader *reader, const sheaf_colreader *other, sheaf_error *err) {
+  *reader = *other;
+  reader->tiles = NULL;
+  return other->tiles ? sheaf_tiles_dup(&reader->tiles, other->tiles, err) : 0;
+}
+
 void sheaf_colreader_close(sheaf_colreader *reader) {
   sheaf_tiles_close(reader->tiles);
   *reader = (sheaf_colreader){0};

@@ -33,6 +33,8 @@ typedef struct sheaf_colreader {
 
 int sheaf_colreader_open(sheaf_colreader *reader, const sheaf_table *table, const char *column,
                          sheaf_error *err);
+/* Another one on the same column, for another thread where it reads from tiles. */
+int sheaf_colreader_dup(sheaf_colreader *reader, const sheaf_colreader *other, sheaf_error *err);
 void sheaf_colreader_close(sheaf_colreader *reader);
 
 /* Elements of a cell of that shape. */

@@ -3,11 +3,13 @@
  * copier.h - the main table of an MS from selected rows of others: the work of one unit of
  * partition.
  *
- * The client decides once which columns and cells are wanted (sheaf_copyplan); a unit is told which
- * rows, by a row map, and where to write. Rows come out sorted by observation, array, scan, state,
- * field, data description and time (stable), as CASA's do. Bulk columns go from tile file to tile
- * file through one small buffer per column, so memory does not depend on the size of the MS but for
- * about 60 bytes per row of the unit. Source of the weight rules: CASA docs, "Data weights". */
+ * The client decides once which columns and cells are wanted (sheaf_copyplan), and reads the
+ * scalars of all selected rows into record files (ms/rowrecords.h); a unit is told which stretch of
+ * them is whose. Rows come out sorted by observation, array, scan, state, field, data description
+ * and time (stable), as CASA's do. Array columns go from tile file to tile file in the order of the
+ * input, block by block, so the input is read once, from front to back, also when its rows go to
+ * several outputs; memory depends neither on the size of the MS nor on the number of its rows.
+ * Source of the weight rules: CASA docs, "Data weights". */
 #ifndef SHEAF_MS_COPIER_H
 #define SHEAF_MS_COPIER_H
 
@@ -17,6 +19,7 @@
 
 #include "base/error.h"
 #include "ms/reindex.h"
+#include "ms/rowrecords.h"
 
 /* How the cells of an output column come about. */
 typedef enum sheaf_role {
@@ -58,19 +61,36 @@ void sheaf_copyplan_free(sheaf_copyplan *plan);
 json_t *sheaf_copyplan_value(const sheaf_copyplan *plan);
 int sheaf_copyplan_from_value(sheaf_copyplan *plan, const json_t *value, sheaf_error *err);
 
-/* An input: a plain MS (or anything casacore opens as one) and its row map; NULL: all its rows. */
-typedef struct sheaf_copysource {
-  const char *ms;
-  const char *rowmap;
-} sheaf_copysource;
+/* The scalar columns that a plan copies, for sheaf_rowlayout_make; borrowed from it. *names is
+ * allocated. */
+int sheaf_copyplan_scalars(const sheaf_copyplan *plan, const char ***names, size_t *n,
+                           sheaf_error *err);
 
-/* Writes the main table `out` with all rows of the sources that the maps give to `unit`. *ledger
- * (new reference) is
- * {"rows": n, "scans": […], "ddids": […], "columns": {name: checksum}}. SHEAF_ERR_EMPTY when there
- * is no such row (nothing is written then). An old `out` is replaced. When the first source has no
- * row map, all rows of all sources are copied in their order, into a table that is no MS (a flag
- * version). */
-int sheaf_copy_rows(const sheaf_copyplan *plan, const sheaf_copysource *sources, size_t nsource,
-                    uint32_t unit, const char *out, json_t **ledger, sheaf_error *err);
+/* One table to be written: the rows of these records (sheaf_rowkey.source is an index into the
+ * inputs), which may be in any order. */
+typedef struct sheaf_copyoutput {
+  const char *path;
+  const sheaf_recspan *rows;
+  size_t nspan;
+} sheaf_copyoutput;
+
+typedef struct sheaf_copyjob {
+  const sheaf_copyplan *plan;
+  const sheaf_rowlayout *layout; /* of the records */
+  const char *const *ms;         /* inputs: plain MSs, or anything that casacore opens as one */
+  size_t nms;
+  const sheaf_copyoutput *outputs;
+  size_t noutput;
+  const char *scratch; /* path for scratch files; some letters are added to it */
+} sheaf_copyjob;
+
+/* Writes the main tables. *ledgers (new reference) is a list, for each output
+ * {"rows": n, "scans": […], "ddids": […], "columns": {name: checksum}}. An old output is replaced.
+ * SHEAF_ERR_EMPTY when there is no row at all. May run on several threads at a time. */
+int sheaf_copy_rows(const sheaf_copyjob *job, json_t **ledgers, sheaf_error *err);
+
+/* A table that is no MS with all rows of the inputs, in their order (a flag version). */
+int sheaf_copy_whole(const sheaf_copyplan *plan, const char *const *ms, size_t nms,
+                     const char *path, sheaf_error *err);
 
 #endif

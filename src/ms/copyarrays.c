@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * copyarrays.c - array columns of a copy, from tile file to tile file.
+ * copyarrays.c - array columns of a copy, from tile file to tile files.
  *
- * Columns that are read from tiles need no casacore, so threads share them; columns that casacore
- * must read are copied by the child process that also fills the scalars. One column is one
- * thread's, in row order, so that the checksum is that of the rows in order. */
+ * The layout of every output column is worked out first (columns, from shapes alone). Then the
+ * input is read front to back, a block at a time, and each run of rows of the block is written
+ * where it belongs; short runs are collected per output before they are written. Columns that are
+ * read from tiles need no casacore, so threads share them, and large ones are cut into pieces;
+ * columns that casacore must read are copied by the child process that also fills the scalars. */
 #include <float.h>
 #include <math.h>
 #include <pthread.h>
@@ -21,40 +23,71 @@
 #include "table/tiles.h"
 
 enum {
-  BLOCK_ROWS = 1 << 16,
-  BLOCK_BYTES = 1 << 20,
+  BLOCK_ROWS = 1 << 13,
+  BLOCK_BYTES = 1 << 18, /* stays in the processor's cache on its way */
+  DIRECT_BYTES = 1 << 15,
+  STAGING_BYTES = 1 << 17,
+  ALL_STAGING_BYTES = 16 << 20,
+  PIECE_BYTES = 64 << 20,
+  MOST_PIECES = 64,
   TILE_ELEMENTS = 1 << 17,
   WRITEBACK_BYTES = 16 << 20,
   MOST_SHAPES = 999, /* casacore cannot name the tile file of a further cube */
-  MOST_THREADS = 16
+  MOST_THREADS = 16,
+  RUN_WINDOW = 256
 };
 
 static int no_memory(sheaf_error *err) {
   return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for the array columns of a sub-MS");
 }
 
-/* One column on its way: readers per source, and the runs and cubes of the output. */
-typedef struct array_copy {
-  copier *c;
-  const sheaf_copycolumn *column;
-  sheaf_colreader *reader; /* [nsource] */
-  sheaf_tiles *out;
-  size_t size; /* of an element */
+/* The layout of a column in one output. */
+typedef struct array_layout {
   size_t ncube, cube_room, nrun, run_room;
   sheaf_tiles_cube *cube;
-  sheaf_shape *shape; /* of each cube's output cells */
+  sheaf_shape *shape; /* of each cube's cells */
   sheaf_tiles_run *run;
-  char *in_buffer, *out_buffer;
-  size_t in_room, out_room;
-  sheaf_checksum sum;
-  size_t unsynced; /* bytes since writeback was asked for */
-  int64_t bytes;   /* in all, for the order of work */
-  char hex[17];    /* checksum, when done */
-} array_copy;
+  sheaf_tiles *tiles; /* opened when it is first written to; only ever duplicated */
+  uint64_t sum;       /* checksum of what was copied so far */
+} array_layout;
+
+typedef struct array_column {
+  copier *c;
+  const sheaf_copycolumn *column;
+  sheaf_colreader *reader; /* [nms] */
+  array_layout *layout;    /* [noutput] */
+  size_t size;             /* of an element */
+  int64_t bytes;           /* of all outputs */
+  int shares_bytes;        /* packed cells of different rows share bytes: not to be cut */
+} array_column;
+
+/* A column, or part of one: the runs [first, first + n) in order of the input. */
+typedef struct piece {
+  array_column *a;
+  int64_t first, n, bytes;
+} piece;
+
+struct array_copies {
+  copier *c;
+  size_t ncolumn, npiece;
+  array_column *column;
+  piece *piece;                 /* [npiece], those for threads first, largest first */
+  size_t nthreads;              /* how many of the pieces need no casacore */
+  int64_t cut[MOST_PIECES + 1]; /* runs at which columns are cut */
+  int ncut;
+  atomic_size_t next;
+  atomic_int failed; /* code of the first failure */
+  sheaf_error error; /* its text; written once, under the lock */
+  pthread_mutex_t lock;
+  int nthread;
+  pthread_t thread[MOST_THREADS];
+};
+
+/* ---- layout ---- */
 
 /* The output cell for an input cell of data description `ddid`. SHEAF_ERR_DATA when a selection
  * meets a cell of another shape. */
-static int output_shape(const array_copy *a, int32_t ddid, int64_t row, const sheaf_shape *in,
+static int output_shape(const array_column *a, int32_t ddid, int64_t row, const sheaf_shape *in,
                         sheaf_shape *out, sheaf_error *err) {
   const sheaf_cellsel *cell = &a->c->plan->reindex.cell[ddid];
   *out = *in;
@@ -79,94 +112,216 @@ static int output_shape(const array_copy *a, int32_t ddid, int64_t row, const sh
   return 0;
 }
 
-static int grow_cubes(array_copy *a, sheaf_error *err) {
-  const size_t room = a->cube_room ? 2 * a->cube_room : 8;
-  sheaf_tiles_cube *cubes = realloc(a->cube, room * sizeof *cubes);
-  if (cubes) a->cube = cubes;
-  sheaf_shape *shapes = realloc(a->shape, room * sizeof *shapes);
-  if (shapes) a->shape = shapes;
+static int grow_cubes(array_layout *l, sheaf_error *err) {
+  const size_t room = l->cube_room ? 2 * l->cube_room : 8;
+  sheaf_tiles_cube *cubes = realloc(l->cube, room * sizeof *cubes);
+  if (cubes) l->cube = cubes;
+  sheaf_shape *shapes = realloc(l->shape, room * sizeof *shapes);
+  if (shapes) l->shape = shapes;
   if (!cubes || !shapes) return no_memory(err);
-  a->cube_room = room;
+  l->cube_room = room;
   return 0;
 }
 
 /* *cube is the number of the cube for cells of this shape, -1 for undefined ones. Neighbours are
  * mostly alike. */
-static int find_cube(array_copy *a, const sheaf_shape *shape, int64_t *cube, sheaf_error *err) {
-  *cube = a->nrun ? a->run[a->nrun - 1].cube : -1;
-  if (*cube >= 0 && sheaf_shape_equal(&a->shape[*cube], shape)) return 0;
+static int find_cube(const array_column *a, array_layout *l, const sheaf_shape *shape,
+                     int64_t *cube, sheaf_error *err) {
+  *cube = l->nrun ? l->run[l->nrun - 1].cube : -1;
+  if (*cube >= 0 && sheaf_shape_equal(&l->shape[*cube], shape)) return 0;
   *cube = -1;
   if (shape->ndim == 0) return 0;
-  for (*cube = 0; (size_t)*cube < a->ncube; ++*cube)
-    if (sheaf_shape_equal(&a->shape[*cube], shape)) return 0;
-  if (a->ncube == MOST_SHAPES)
+  for (*cube = 0; (size_t)*cube < l->ncube; ++*cube)
+    if (sheaf_shape_equal(&l->shape[*cube], shape)) return 0;
+  if (l->ncube == MOST_SHAPES)
     return sheaf_fail(err, SHEAF_ERR_DATA, "column %s has more than %d different cell shapes",
                       a->column->source, MOST_SHAPES);
-  if (a->ncube == a->cube_room && grow_cubes(a, err) < 0) return SHEAF_ERR_NOMEM;
-  a->shape[a->ncube++] = *shape;
+  if (l->ncube == l->cube_room && grow_cubes(l, err) < 0) return SHEAF_ERR_NOMEM;
+  l->shape[l->ncube++] = *shape;
   return 0;
 }
 
-static int add_run(array_copy *a, int64_t cube, sheaf_error *err) {
-  if (a->nrun && a->run[a->nrun - 1].cube == cube) {
-    a->run[a->nrun - 1].nrow++;
+static int add_rows(array_layout *l, int64_t cube, int64_t n, sheaf_error *err) {
+  if (l->nrun && l->run[l->nrun - 1].cube == cube) {
+    l->run[l->nrun - 1].nrow += n;
     return 0;
   }
-  if (a->nrun == a->run_room) {
-    const size_t room = a->run_room ? 2 * a->run_room : 64;
-    sheaf_tiles_run *more = realloc(a->run, room * sizeof *more);
+  if (l->nrun == l->run_room) {
+    const size_t room = l->run_room ? 2 * l->run_room : 64;
+    sheaf_tiles_run *more = realloc(l->run, room * sizeof *more);
     if (!more) return no_memory(err);
-    a->run = more;
-    a->run_room = room;
+    l->run = more;
+    l->run_room = room;
   }
-  a->run[a->nrun++] = (sheaf_tiles_run){.nrow = 1, .cube = cube};
+  l->run[l->nrun++] = (sheaf_tiles_run){.nrow = n, .cube = cube};
   return 0;
 }
 
-static int find_runs(array_copy *a, sheaf_error *err) {
-  const copier *c = a->c;
-  for (int64_t i = 0; i < c->nrow; i++) {
+static int lay_out_run(array_column *a, array_layout *l, const copy_run *run, sheaf_error *err) {
+  sheaf_colreader *reader = &a->reader[run->source];
+  int rc = 0;
+  for (int64_t i = 0, n; rc >= 0 && i < run->n; i += n) {
     sheaf_shape in, out;
-    int rc = sheaf_colreader_shape(&a->reader[c->source[i]], c->row[i], &in, err);
-    if (rc >= 0) rc = output_shape(a, c->ddid[i], c->row[i], &in, &out, err);
     int64_t cube;
-    if (rc >= 0) rc = find_cube(a, &out, &cube, err);
-    if (rc >= 0) rc = add_run(a, cube, err);
+    rc = sheaf_colreader_shape(reader, run->row + i, &in, err);
     if (rc < 0) return rc;
+    n = reader->to - (run->row + i);
+    if (n > run->n - i) n = run->n - i;
+    rc = output_shape(a, run->ddid, run->row + i, &in, &out, err);
+    if (rc >= 0) rc = find_cube(a, l, &out, &cube, err);
+    if (rc >= 0) rc = add_rows(l, cube, n, err);
   }
-  return 0;
+  return rc;
 }
 
 /* Tiles take whole cells and a multiple of 8 rows, so that packed flags of different tiles share no
  * byte. */
-static int choose_tiles(array_copy *a, sheaf_error *err) {
-  int64_t *rows = calloc(a->ncube, sizeof *rows);
+static int choose_tiles(array_column *a, array_layout *l, sheaf_error *err) {
+  int64_t *rows = calloc(l->ncube + 1, sizeof *rows);
   if (!rows) return no_memory(err);
-  for (size_t i = 0; i < a->nrun; i++)
-    if (a->run[i].cube >= 0) rows[a->run[i].cube] += a->run[i].nrow;
-  for (size_t i = 0; i < a->ncube; i++) {
-    const sheaf_shape *s = &a->shape[i];
+  for (size_t i = 0; i < l->nrun; i++)
+    if (l->run[i].cube >= 0) rows[l->run[i].cube] += l->run[i].nrow;
+  for (size_t i = 0; i < l->ncube; i++) {
+    const sheaf_shape *s = &l->shape[i];
     const int64_t count = sheaf_shape_count(s) > 0 ? sheaf_shape_count(s) : 1;
     int64_t tile_rows = TILE_ELEMENTS / count / 8 * 8;
     const int64_t most = (rows[i] + 7) / 8 * 8;
     if (tile_rows > most) tile_rows = most;
     if (tile_rows < 8) tile_rows = 8;
-    sheaf_tiles_cube *cube = &a->cube[i];
+    sheaf_tiles_cube *cube = &l->cube[i];
     *cube = (sheaf_tiles_cube){.ndim = s->ndim, .tile_rows = tile_rows};
     for (int k = 0; k < s->ndim; k++) cube->shape[k] = cube->tile[k] = s->axis[k];
+    a->bytes += rows[i] * sheaf_shape_count(s) * (int64_t)a->size;
+    a->shares_bytes |= a->reader[0].type == SHEAF_BOOL && count % 8 != 0;
   }
   free(rows);
   return 0;
 }
 
-static int room_for(char **buffer, size_t *room, size_t bytes, sheaf_error *err) {
-  if (bytes <= *room) return 0;
-  free(*buffer);
-  *buffer = malloc(*room = bytes);
-  if (*buffer) return 0;
-  *room = 0;
-  return no_memory(err);
+static int lay_out(array_column *a, size_t output, sheaf_error *err) {
+  array_layout *l = &a->layout[output];
+  const sheaf_recspan runs = sheaf_copier_runs(a->c, output);
+  sheaf_recreader reader;
+  const void *run;
+  int rc = sheaf_recreader_open(&reader, &runs, 1, sizeof(copy_run), RUN_WINDOW, err);
+  while (rc >= 0 && (rc = sheaf_recreader_next(&reader, &run, err)) > 0)
+    rc = lay_out_run(a, l, run, err);
+  sheaf_recreader_close(&reader);
+  return rc < 0 ? rc : choose_tiles(a, l, err);
 }
+
+static int column_plan(array_column *a, copier *c, const sheaf_copycolumn *column,
+                       sheaf_error *err) {
+  *a = (array_column){.c = c, .column = column};
+  a->reader = calloc(c->nms + 1, sizeof *a->reader);
+  a->layout = calloc(c->noutput + 1, sizeof *a->layout);
+  if (!a->reader || !a->layout) return no_memory(err);
+  int rc = 0;
+  for (size_t s = 0; rc >= 0 && s < c->nms; s++)
+    rc = sheaf_colreader_open(&a->reader[s], c->in[s], column->source, err);
+  a->size = a->reader[0].size;
+  for (size_t o = 0; rc >= 0 && o < c->noutput; o++) rc = lay_out(a, o, err);
+  return rc;
+}
+
+static int needs_casacore(const array_column *a) {
+  for (size_t s = 0; s < a->c->nms; s++)
+    if (!a->reader[s].tiles) return 1;
+  return 0;
+}
+
+/* ---- pieces ---- */
+
+static int64_t largest_column(const array_copies *all) {
+  int64_t bytes = 0;
+  for (size_t i = 0; i < all->ncolumn; i++)
+    if (all->column[i].bytes > bytes) bytes = all->column[i].bytes;
+  return bytes;
+}
+
+/* Where to cut the list of runs into parts of about as many rows. */
+static int choose_cuts(array_copies *all, sheaf_error *err) {
+  const copier *c = all->c;
+  int64_t rows = 0, seen = 0, index = 0;
+  int64_t want = (largest_column(all) + PIECE_BYTES - 1) / PIECE_BYTES;
+  if (want > MOST_PIECES) want = MOST_PIECES;
+  if (want < 1) want = 1;
+  for (size_t o = 0; o < c->noutput; o++) rows += c->output[o].nrow;
+  sheaf_recreader reader;
+  const void *record;
+  int rc = sheaf_recreader_open(&reader, &c->input, 1, sizeof(copy_run), RUN_WINDOW, err);
+  for (; rc >= 0 && (rc = sheaf_recreader_next(&reader, &record, err)) > 0; index++) {
+    const copy_run *run = record;
+    if (all->ncut < want && seen * want >= rows * all->ncut) all->cut[all->ncut++] = index;
+    seen += run->n;
+  }
+  all->cut[all->ncut] = c->input.n;
+  sheaf_recreader_close(&reader);
+  return rc;
+}
+
+static int compare_pieces(const void *pa, const void *pb) {
+  const piece *a = pa, *b = pb;
+  const int casacore_a = needs_casacore(a->a), casacore_b = needs_casacore(b->a);
+  if (casacore_a != casacore_b) return casacore_a - casacore_b;
+  if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
+  if (a->first != b->first) return a->first < b->first ? -1 : 1;
+  return (a->a > b->a) - (a->a < b->a);
+}
+
+static int make_pieces(array_copies *all, sheaf_error *err) {
+  int rc = choose_cuts(all, err);
+  if (rc < 0) return rc;
+  all->piece = calloc(all->ncolumn * (size_t)(all->ncut + 1) + 1, sizeof *all->piece);
+  if (!all->piece) return no_memory(err);
+  for (size_t i = 0; i < all->ncolumn; i++) {
+    array_column *a = &all->column[i];
+    const int whole = a->shares_bytes || needs_casacore(a) || a->bytes < PIECE_BYTES;
+    const int n = whole ? 1 : all->ncut;
+    for (int k = 0; k < n; k++) {
+      const int64_t first = all->cut[k], end = whole ? all->cut[all->ncut] : all->cut[k + 1];
+      all->piece[all->npiece++] = (piece){a, first, end - first, a->bytes / n};
+    }
+  }
+  qsort(all->piece, all->npiece, sizeof *all->piece, compare_pieces);
+  while (all->nthreads < all->npiece && !needs_casacore(all->piece[all->nthreads].a))
+    all->nthreads++;
+  return 0;
+}
+
+int sheaf_arrays_plan(array_copies **arrays, copier *c, sheaf_error *err) {
+  const sheaf_copyplan *plan = c->plan;
+  array_copies *all = calloc(1, sizeof *all);
+  *arrays = all;
+  if (!all) return no_memory(err);
+  all->c = c;
+  pthread_mutex_init(&all->lock, NULL);
+  all->column = calloc(plan->ncolumn + 1, sizeof *all->column);
+  if (!all->column) return no_memory(err);
+  int rc = 0;
+  for (size_t i = 0; rc >= 0 && i < plan->ncolumn; i++)
+    if (plan->column[i].role >= SHEAF_ROLE_ARRAY)
+      rc = column_plan(&all->column[all->ncolumn++], c, &plan->column[i], err);
+  return rc < 0 ? rc : make_pieces(all, err);
+}
+
+/* A column without a defined cell stays without. */
+int sheaf_arrays_create(array_copies *all, size_t output, sheaf_error *err) {
+  const char *path = all->c->output[output].path;
+  int rc = 0;
+  for (size_t i = 0; rc >= 0 && i < all->ncolumn; i++) {
+    const array_layout *l = &all->column[i].layout[output];
+    const char *name = all->column[i].column->name;
+    if (l->ncube == 0) continue;
+    rc = sheaf_tiles_create(path, name, l->cube, (int64_t)l->ncube, l->run, (int64_t)l->nrun,
+                            SHEAF_TILES_ALLOCATE, err);
+    if (rc > 0)
+      rc = sheaf_fail(err, SHEAF_ERR_INTERNAL, "%s: column %s was not made tiled", path, name);
+  }
+  return rc;
+}
+
+/* ---- moving ---- */
 
 /* Picks channels and correlations of n cells; elements of `size` bytes. `planes` counts what lies
  * above the channel axis. */
@@ -200,187 +355,245 @@ static void convert_floats(float *x, int64_t n, sheaf_convert convert) {
     for (int64_t i = 0; i < n; i++) x[i] = x[i] > FLT_MIN ? 1.0f / sqrtf(x[i]) : -1.0f;
 }
 
-/* The longest block from row i on with one source, one data description and one input shape. */
-static int64_t block_at(array_copy *a, int64_t i, int64_t limit, sheaf_shape *in,
-                        sheaf_error *err) {
-  const copier *c = a->c;
-  int64_t n = 0, most = limit - i;
-  for (; n < most; n++) {
-    sheaf_shape here;
-    if (n && (c->source[i + n] != c->source[i] || c->ddid[i + n] != c->ddid[i])) break;
-    if (sheaf_colreader_shape(&a->reader[c->source[i]], c->row[i + n], &here, err) < 0)
-      return SHEAF_ERR_DATA;
-    if (n == 0) {
-      *in = here;
-      const int64_t bytes = sheaf_shape_count(in) * (int64_t)a->size;
-      int64_t fit = bytes > 0 ? BLOCK_BYTES / bytes / 8 * 8 : BLOCK_ROWS;
-      if (fit < 8) fit = 8;
-      if (fit > BLOCK_ROWS) fit = BLOCK_ROWS;
-      if (fit < most) most = fit;
-    } else if (!sheaf_shape_equal(in, &here)) {
-      break;
-    }
-  }
-  return n;
+/* Rows of one output that wait to be written together. */
+typedef struct staging {
+  sheaf_tiles *tiles;
+  int64_t first, n;
+  sheaf_shape shape;
+  char *buffer;
+  size_t used;
+  size_t unsynced; /* bytes since writeback was asked for */
+  uint64_t sum;
+} staging;
+
+/* Rows of a block that stay together. */
+typedef struct part {
+  int64_t row, out, n;
+  int32_t ddid, output;
+} part;
+
+/* A piece on its way. */
+typedef struct mover {
+  array_copies *all;
+  array_column *a;
+  sheaf_colreader *reader; /* [nms] its own */
+  staging *to;             /* [noutput] */
+  size_t staging_bytes;
+  /* the block: rows of one source with cells of one shape */
+  int32_t source;
+  sheaf_shape shape;
+  int64_t nrow, room; /* rows in it, and how many fit */
+  size_t npart;
+  part *part;    /* [BLOCK_ROWS] */
+  int64_t *rows; /* [BLOCK_ROWS] */
+  char *in_buffer, *out_buffer;
+  size_t in_room, out_room;
+} mover;
+
+static int room_for(char **buffer, size_t *room, size_t bytes, sheaf_error *err) {
+  if (bytes <= *room) return 0;
+  free(*buffer);
+  *buffer = malloc(*room = bytes);
+  if (*buffer) return 0;
+  *room = 0;
+  return no_memory(err);
 }
 
-/* Moves n rows from i on, all alike. */
-static int move_block(array_copy *a, int64_t i, int64_t n, const sheaf_shape *in,
-                      sheaf_error *err) {
-  const copier *c = a->c;
-  const sheaf_cellsel *cell = &c->plan->reindex.cell[c->ddid[i]];
-  sheaf_shape out;
-  int rc = output_shape(a, c->ddid[i], c->row[i], in, &out, err);
+static int open_output(mover *m, size_t output, sheaf_error *err) {
+  array_layout *l = &m->a->layout[output];
+  const char *path = m->a->c->output[output].path, *name = m->a->column->name;
+  int rc = 0;
+  pthread_mutex_lock(&m->all->lock);
+  if (!l->tiles) rc = sheaf_tiles_open(&l->tiles, path, name, 1, err);
+  pthread_mutex_unlock(&m->all->lock);
+  if (rc > 0)
+    return sheaf_fail(err, SHEAF_ERR_INTERNAL, "%s: column %s was not made tiled", path, name);
+  return rc < 0 ? rc : sheaf_tiles_dup(&m->to[output].tiles, l->tiles, err);
+}
+
+static int write_rows(mover *m, size_t output, int64_t first, int64_t n, const char *cells,
+                      size_t bytes, sheaf_error *err) {
+  staging *to = &m->to[output];
+  const sheaf_tiles_rows rows = {.start = first, .n = n};
+  int rc = to->tiles ? 0 : open_output(m, output, err);
+  if (rc >= 0) rc = sheaf_tiles_write(to->tiles, &rows, NULL, cells, bytes, err);
+  if (rc >= 0 && (to->unsynced += bytes) >= WRITEBACK_BYTES) {
+    sheaf_tiles_start_writeback(to->tiles);
+    to->unsynced = 0;
+  }
+  return rc;
+}
+
+static int flush_staging(mover *m, size_t output, sheaf_error *err) {
+  staging *to = &m->to[output];
+  if (to->n == 0) return 0;
+  const int rc = write_rows(m, output, to->first, to->n, to->buffer, to->used, err);
+  to->n = 0;
+  to->used = 0;
+  return rc;
+}
+
+static int stage_rows(mover *m, const part *p, const sheaf_shape *shape, const char *cells,
+                      size_t bytes, sheaf_error *err) {
+  staging *to = &m->to[p->output];
+  int rc = 0;
+  if (to->n && (p->out != to->first + to->n || !sheaf_shape_equal(shape, &to->shape) ||
+                to->used + bytes > m->staging_bytes))
+    rc = flush_staging(m, (size_t)p->output, err);
   if (rc < 0) return rc;
-  const size_t in_bytes = (size_t)(n * sheaf_shape_count(in)) * a->size;
-  const size_t out_bytes = (size_t)(n * sheaf_shape_count(&out)) * a->size;
+  if (bytes >= DIRECT_BYTES || bytes > m->staging_bytes)
+    return write_rows(m, (size_t)p->output, p->out, p->n, cells, bytes, err);
+  if (!to->buffer && !(to->buffer = malloc(m->staging_bytes))) return no_memory(err);
+  if (to->n == 0) {
+    to->first = p->out;
+    to->shape = *shape;
+  }
+  memcpy(to->buffer + to->used, cells, bytes);
+  to->used += bytes;
+  to->n += p->n;
+  return 0;
+}
+
+/* Writes one part of a block; `cells` are its input cells, which may be overwritten. */
+static int move_part(mover *m, const part *p, char *cells, sheaf_error *err) {
+  const array_column *a = m->a;
+  const sheaf_cellsel *cell = &a->c->plan->reindex.cell[p->ddid];
+  const sheaf_shape *in = &m->shape;
+  sheaf_shape out;
+  int rc = output_shape(a, p->ddid, p->row, in, &out, err);
+  if (rc < 0) return rc;
+  const size_t bytes = (size_t)(p->n * sheaf_shape_count(&out)) * a->size;
   const int pick_cells = a->column->role == SHEAF_ROLE_CUBE && (cell->chan || cell->corr);
   const int pick_corrs = a->column->role == SHEAF_ROLE_CORR && (cell->corr || a->column->spread);
-  SHEAF_TRY(room_for(&a->in_buffer, &a->in_room, in_bytes, err));
-  SHEAF_TRY(sheaf_colreader_read(&a->reader[c->source[i]], c->row + i, n, in, a->in_buffer, err));
-  char *result = a->in_buffer;
   if (pick_cells || pick_corrs) {
-    SHEAF_TRY(room_for(&a->out_buffer, &a->out_room, out_bytes, err));
-    result = a->out_buffer;
-    const int64_t planes = in->ndim > 2 ? in->axis[2] : 1;
-    if (pick_cells) pick_cube(result, a->in_buffer, n, cell, planes, a->size);
-    if (pick_corrs)
-      pick_corr(result, a->in_buffer, n, cell, in->axis[0], a->column->spread, a->size);
+    rc = room_for(&m->out_buffer, &m->out_room, bytes, err);
+    if (rc < 0) return rc;
+    if (pick_cells)
+      pick_cube(m->out_buffer, cells, p->n, cell, in->ndim > 2 ? in->axis[2] : 1, a->size);
+    else
+      pick_corr(m->out_buffer, cells, p->n, cell, in->axis[0], a->column->spread, a->size);
+    cells = m->out_buffer;
   }
   if (a->column->convert)
-    convert_floats((float *)result, (int64_t)(out_bytes / 4), a->column->convert);
-  sheaf_checksum_shape(&a->sum, &out);
-  sheaf_checksum_add(&a->sum, result, out_bytes);
-  const sheaf_tiles_rows rows = {.start = i, .n = n};
-  if (out_bytes) SHEAF_TRY(sheaf_tiles_write(a->out, &rows, NULL, result, out_bytes, err));
-  if ((a->unsynced += out_bytes) >= WRITEBACK_BYTES) {
-    sheaf_tiles_start_writeback(a->out);
-    a->unsynced = 0;
-  }
-  sheaf_progress_add((int64_t)out_bytes);
-done:
+    convert_floats((float *)(void *)cells, (int64_t)(bytes / 4), a->column->convert);
+  sheaf_checksum_cells(&m->to[p->output].sum, p->out, p->n, &out, cells, bytes / (size_t)p->n);
+  if (bytes) rc = stage_rows(m, p, &out, cells, bytes, err);
+  sheaf_progress_add((int64_t)bytes);
   return rc;
 }
 
-static int move_rows(array_copy *a, sheaf_error *err) {
-  int64_t i = 0;
-  int rc = sheaf_checksum_begin(&a->sum, err);
-  for (size_t r = 0; rc >= 0 && r < a->nrun; r++) {
-    const int64_t limit = i + a->run[r].nrow;
-    while (rc >= 0 && i < limit) {
-      sheaf_shape in = {0};
-      const int64_t n = block_at(a, i, limit, &in, err);
-      if (n < 0)
-        rc = (int)n;
-      else if (in.ndim == 0)
-        sheaf_checksum_shape(&a->sum, &in);
-      else
-        rc = move_block(a, i, n, &in, err);
-      if (rc >= 0) rc = sheaf_cancel_check(err);
-      i += n;
-    }
+static int move_block(mover *m, sheaf_error *err) {
+  const size_t cell = (size_t)sheaf_shape_count(&m->shape) * m->a->size;
+  int rc = m->nrow ? sheaf_cancel_check(err) : 0;
+  if (rc >= 0 && m->nrow)
+    rc = room_for(&m->in_buffer, &m->in_room, (size_t)m->nrow * cell + 1, err);
+  if (rc >= 0 && m->nrow)
+    rc =
+        sheaf_colreader_read(&m->reader[m->source], m->rows, m->nrow, &m->shape, m->in_buffer, err);
+  char *cells = m->in_buffer;
+  for (size_t i = 0; rc >= 0 && i < m->npart; i++) {
+    rc = move_part(m, &m->part[i], cells, err);
+    cells += (size_t)m->part[i].n * cell;
   }
+  m->nrow = 0;
+  m->npart = 0;
   return rc;
 }
 
-/* ---- one column ---- */
+static void begin_block(mover *m, int32_t source, const sheaf_shape *shape) {
+  const int64_t bytes = sheaf_shape_count(shape) * (int64_t)m->a->size;
+  m->source = source;
+  m->shape = *shape;
+  m->room = bytes > 0 ? BLOCK_BYTES / bytes / 8 * 8 : BLOCK_ROWS;
+  if (m->room < 8) m->room = 8;
+  if (m->room > BLOCK_ROWS) m->room = BLOCK_ROWS;
+}
 
-static int array_open(array_copy *a, copier *c, const sheaf_copycolumn *column, sheaf_error *err) {
-  *a = (array_copy){.c = c, .column = column};
-  a->reader = calloc(c->nsource + 1, sizeof *a->reader);
-  if (!a->reader) return no_memory(err);
+static int add_run(mover *m, const copy_run *run, sheaf_error *err) {
+  sheaf_colreader *reader = &m->reader[run->source];
   int rc = 0;
-  for (size_t s = 0; rc >= 0 && s < c->nsource; s++)
-    rc = sheaf_colreader_open(&a->reader[s], c->in[s], column->source, err);
-  if (rc >= 0) a->size = a->reader[0].size;
+  for (int64_t i = 0, n; rc >= 0 && i < run->n; i += n) {
+    const int64_t row = run->row + i;
+    sheaf_shape shape;
+    rc = sheaf_colreader_shape(reader, row, &shape, err);
+    if (rc < 0) return rc;
+    n = reader->to - row < run->n - i ? reader->to - row : run->n - i;
+    if (shape.ndim == 0) {
+      sheaf_checksum_undefined(&m->to[run->output].sum, run->out + i, n);
+      continue;
+    }
+    if (m->nrow &&
+        (m->source != run->source || !sheaf_shape_equal(&shape, &m->shape) || m->nrow == m->room))
+      rc = move_block(m, err);
+    if (rc < 0) return rc;
+    if (m->nrow == 0) begin_block(m, run->source, &shape);
+    if (n > m->room - m->nrow) n = m->room - m->nrow;
+    m->part[m->npart++] = (part){row, run->out + i, n, run->ddid, run->output};
+    for (int64_t k = 0; k < n; k++) m->rows[m->nrow++] = row + k;
+  }
   return rc;
 }
 
-static void array_close(array_copy *a) {
-  for (size_t s = 0; a->reader && s < a->c->nsource; s++) sheaf_colreader_close(&a->reader[s]);
-  sheaf_checksum_end(&a->sum, (char[17]){0});
-  free(a->reader);
-  sheaf_tiles_close(a->out);
-  free(a->cube);
-  free(a->shape);
-  free(a->run);
-  free(a->in_buffer);
-  free(a->out_buffer);
-}
-
-/* Lays the column out: tile files in their final size, blocks reserved. A column without a defined
- * cell stays without. */
-static int array_lay_out(array_copy *a, sheaf_error *err) {
-  const char *out = a->c->out, *name = a->column->name;
-  int rc = find_runs(a, err);
-  if (rc < 0 || a->ncube == 0) return rc;
-  rc = choose_tiles(a, err);
-  if (rc < 0) return rc;
-  for (size_t r = 0; r < a->nrun; r++)
-    if (a->run[r].cube >= 0)
-      a->bytes += a->run[r].nrow * sheaf_shape_count(&a->shape[a->run[r].cube]) * (int64_t)a->size;
-  rc = sheaf_tiles_create(out, name, a->cube, (int64_t)a->ncube, a->run, (int64_t)a->nrun,
-                          SHEAF_TILES_ALLOCATE, err);
-  if (rc >= 0) rc = sheaf_tiles_open(&a->out, out, name, 1, err);
-  if (rc > 0)
-    return sheaf_fail(err, SHEAF_ERR_INTERNAL, "%s: column %s was not made tiled", out, name);
+static int mover_open(mover *m, array_copies *all, array_column *a, sheaf_error *err) {
+  const copier *c = a->c;
+  *m = (mover){.all = all, .a = a};
+  m->staging_bytes = ALL_STAGING_BYTES / c->noutput;
+  if (m->staging_bytes > STAGING_BYTES) m->staging_bytes = STAGING_BYTES;
+  m->reader = calloc(c->nms + 1, sizeof *m->reader);
+  m->to = calloc(c->noutput + 1, sizeof *m->to);
+  m->part = malloc(BLOCK_ROWS * sizeof *m->part);
+  m->rows = malloc(BLOCK_ROWS * sizeof *m->rows);
+  if (!m->reader || !m->to || !m->part || !m->rows) return no_memory(err);
+  int rc = 0;
+  for (size_t s = 0; rc >= 0 && s < c->nms; s++)
+    rc = sheaf_colreader_dup(&m->reader[s], &a->reader[s], err);
   return rc;
 }
 
-static int array_move(array_copy *a, sheaf_error *err) {
-  int rc = move_rows(a, err);
-  if (rc >= 0 && a->out) rc = sheaf_tiles_finish(a->out, err);
-  sheaf_checksum_end(&a->sum, a->hex);
+/* Ends a piece: what is staged is written, sums are added to the column's. */
+static int mover_finish(mover *m, sheaf_error *err) {
+  const size_t noutput = m->a->c->noutput;
+  int rc = 0;
+  for (size_t o = 0; rc >= 0 && o < noutput; o++) {
+    rc = flush_staging(m, o, err);
+    if (rc >= 0 && m->to[o].tiles) rc = sheaf_tiles_finish(m->to[o].tiles, err);
+  }
+  pthread_mutex_lock(&m->all->lock);
+  for (size_t o = 0; rc >= 0 && o < noutput; o++) m->a->layout[o].sum += m->to[o].sum;
+  pthread_mutex_unlock(&m->all->lock);
   return rc;
 }
 
-static int needs_casacore(const array_copy *a) {
-  for (size_t s = 0; s < a->c->nsource; s++)
-    if (!a->reader[s].tiles) return 1;
-  return 0;
+static void mover_close(mover *m) {
+  for (size_t s = 0; m->reader && s < m->a->c->nms; s++) sheaf_colreader_close(&m->reader[s]);
+  for (size_t o = 0; m->to && o < m->a->c->noutput; o++) {
+    sheaf_tiles_close(m->to[o].tiles);
+    free(m->to[o].buffer);
+  }
+  free(m->reader);
+  free(m->to);
+  free(m->part);
+  free(m->rows);
+  free(m->in_buffer);
+  free(m->out_buffer);
+}
+
+static int move_piece(array_copies *all, const piece *p, sheaf_error *err) {
+  mover m;
+  sheaf_recreader runs = {.fd = -1};
+  const void *run;
+  const sheaf_recspan span = {all->c->input.path, p->first, p->n};
+  int rc = mover_open(&m, all, p->a, err);
+  if (rc >= 0) rc = sheaf_recreader_open(&runs, &span, 1, sizeof(copy_run), RUN_WINDOW, err);
+  while (rc >= 0 && (rc = sheaf_recreader_next(&runs, &run, err)) > 0) rc = add_run(&m, run, err);
+  if (rc >= 0) rc = move_block(&m, err);
+  if (rc >= 0) rc = mover_finish(&m, err);
+  sheaf_recreader_close(&runs);
+  mover_close(&m);
+  return rc;
 }
 
 /* ---- all of them ---- */
-
-struct array_copies {
-  copier *c;
-  size_t n;
-  array_copy *array; /* [n] those for threads first, largest first */
-  size_t nfree;      /* how many of them need no casacore */
-  atomic_size_t next;
-  atomic_int failed; /* code of the first failure */
-  sheaf_error error; /* its text; written once, under the lock */
-  pthread_mutex_t lock;
-  int nthread;
-  pthread_t thread[MOST_THREADS];
-};
-
-static int compare_arrays(const void *pa, const void *pb) {
-  const array_copy *a = pa, *b = pb;
-  const int casacore_a = needs_casacore(a), casacore_b = needs_casacore(b);
-  if (casacore_a != casacore_b) return casacore_a - casacore_b;
-  return (a->bytes < b->bytes) - (a->bytes > b->bytes);
-}
-
-int sheaf_arrays_open(array_copies **arrays, copier *c, sheaf_error *err) {
-  const sheaf_copyplan *plan = c->plan;
-  array_copies *all = calloc(1, sizeof *all);
-  *arrays = all;
-  if (!all) return no_memory(err);
-  all->c = c;
-  pthread_mutex_init(&all->lock, NULL);
-  all->array = calloc(plan->ncolumn + 1, sizeof *all->array);
-  if (!all->array) return no_memory(err);
-  for (size_t i = 0; i < plan->ncolumn; i++) {
-    if (plan->column[i].role < SHEAF_ROLE_ARRAY) continue;
-    int rc = array_open(&all->array[all->n++], c, &plan->column[i], err);
-    if (rc >= 0) rc = array_lay_out(&all->array[all->n - 1], err);
-    if (rc < 0) return rc;
-  }
-  qsort(all->array, all->n, sizeof *all->array, compare_arrays);
-  while (all->nfree < all->n && !needs_casacore(&all->array[all->nfree])) all->nfree++;
-  return 0;
-}
 
 static void keep_failure(array_copies *all, int rc, const sheaf_error *err) {
   pthread_mutex_lock(&all->lock);
@@ -391,14 +604,14 @@ static void keep_failure(array_copies *all, int rc, const sheaf_error *err) {
   pthread_mutex_unlock(&all->lock);
 }
 
-/* Takes columns from the list until it is empty or something failed. */
+/* Takes pieces from the list until it is empty or something failed. */
 static void *work_on(void *arrays) {
   array_copies *all = arrays;
   sheaf_error err;
   while (!all->failed) {
     const size_t i = atomic_fetch_add(&all->next, 1);
-    if (i >= all->nfree) break;
-    const int rc = array_move(&all->array[i], &err);
+    if (i >= all->nthreads) break;
+    const int rc = move_piece(all, &all->piece[i], &err);
     if (rc < 0) keep_failure(all, rc, &err);
   }
   return NULL;
@@ -407,7 +620,7 @@ static void *work_on(void *arrays) {
 static void start_threads(array_copies *all) {
   int want = sheaf_threads() - 1; /* besides this one */
   if (want > MOST_THREADS) want = MOST_THREADS;
-  if (want >= 0 && (size_t)want > all->nfree) want = (int)all->nfree;
+  if (want >= 0 && (size_t)want > all->nthreads) want = (int)all->nthreads;
   while (all->nthread < want && pthread_create(&all->thread[all->nthread], NULL, work_on, all) == 0)
     all->nthread++;
 }
@@ -416,10 +629,16 @@ static void join_threads(array_copies *all) {
   while (all->nthread > 0) pthread_join(all->thread[--all->nthread], NULL);
 }
 
-static void keep_checksums(array_copies *all, size_t from, size_t to) {
-  for (size_t i = from; i < to; i++)
-    json_object_set_new(all->c->checksums, all->array[i].column->name,
-                        json_string(all->array[i].hex));
+static void keep_checksums(array_copies *all, int casacore) {
+  for (size_t i = 0; i < all->ncolumn; i++) {
+    const array_column *a = &all->column[i];
+    if (needs_casacore(a) != casacore) continue;
+    for (size_t o = 0; o < all->c->noutput; o++) {
+      char hex[17];
+      sheaf_checksum_hex(a->layout[o].sum, hex);
+      json_object_set_new(all->c->output[o].checksums, a->column->name, json_string(hex));
+    }
+  }
 }
 
 int sheaf_arrays_copy_tiles(array_copies *all, sheaf_error *err) {
@@ -430,21 +649,35 @@ int sheaf_arrays_copy_tiles(array_copies *all, sheaf_error *err) {
     if (err) *err = all->error;
     return all->failed;
   }
-  keep_checksums(all, 0, all->nfree);
+  keep_checksums(all, 0);
   return 0;
 }
 
 int sheaf_arrays_copy_casacore(array_copies *all, sheaf_error *err) {
   int rc = 0;
-  for (size_t i = all->nfree; rc >= 0 && i < all->n; i++) rc = array_move(&all->array[i], err);
-  if (rc >= 0) keep_checksums(all, all->nfree, all->n);
+  for (size_t i = all->nthreads; rc >= 0 && i < all->npiece; i++)
+    rc = move_piece(all, &all->piece[i], err);
+  if (rc >= 0) keep_checksums(all, 1);
   return rc;
+}
+
+static void column_close(array_column *a) {
+  for (size_t s = 0; a->reader && s < a->c->nms; s++) sheaf_colreader_close(&a->reader[s]);
+  for (size_t o = 0; a->layout && o < a->c->noutput; o++) {
+    sheaf_tiles_close(a->layout[o].tiles);
+    free(a->layout[o].cube);
+    free(a->layout[o].shape);
+    free(a->layout[o].run);
+  }
+  free(a->reader);
+  free(a->layout);
 }
 
 void sheaf_arrays_close(array_copies *all) {
   if (!all) return;
-  for (size_t i = 0; i < all->n; i++) array_close(&all->array[i]);
-  free(all->array);
+  for (size_t i = 0; i < all->ncolumn; i++) column_close(&all->column[i]);
+  free(all->column);
+  free(all->piece);
   pthread_mutex_destroy(&all->lock);
   free(all);
 }

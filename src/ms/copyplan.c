@@ -195,6 +195,16 @@ done:
   return rc;
 }
 
+int sheaf_copyplan_scalars(const sheaf_copyplan *plan, const char ***names, size_t *n,
+                           sheaf_error *err) {
+  *n = 0;
+  *names = calloc(plan->ncolumn + 1, sizeof **names);
+  if (!*names) return sheaf_fail(err, SHEAF_ERR_NOMEM, "column list");
+  for (size_t i = 0; i < plan->ncolumn; i++)
+    if (plan->column[i].role == SHEAF_ROLE_SCALAR) (*names)[(*n)++] = plan->column[i].source;
+  return 0;
+}
+
 void sheaf_copyplan_free(sheaf_copyplan *plan) {
   free(plan->column);
   sheaf_reindex_free(&plan->reindex);

@@ -28,14 +28,7 @@ static int write_flags(const char *path, const char *const *members, size_t n, s
                                 column_of("FLAG_ROW", SHEAF_ROLE_SCALAR)};
   sheaf_cellsel cell = {0};
   sheaf_copyplan plan = {.ncolumn = 2, .column = columns, .reindex = {.nddid = 1, .cell = &cell}};
-  sheaf_copysource *sources = calloc(n + 1, sizeof *sources);
-  json_t *ledger = NULL;
-  if (!sources) return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s", path);
-  for (size_t i = 0; i < n; i++) sources[i].ms = members[i];
-  const int rc = sheaf_copy_rows(&plan, sources, n, 0, path, &ledger, err);
-  json_decref(ledger);
-  free(sources);
-  return rc;
+  return sheaf_copy_whole(&plan, members, n, path, err);
 }
 
 int sheaf_flagversions_create(const char *versions, const char *name, const char *comment,

@@ -5,8 +5,9 @@
  * partition leaves it in the output as the file sheaf.ledger, so that anyone can prove later, on
  * any machine, that nothing was lost (listpartition with verify=True). JSON:
  *   {"sheaf": version, "task": "partition", "input": path, "rows": n, "axis": text,
- *    "members": [{"name": "o.mms.0000.ms", "rows": n, "scans": […], "ddids": […], "columns": {"DATA": "16 hex digits", …}}, …]}
- * Tasks that change an output in place keep it true or remove what they changed from it. */
+ *    "members": [{"name": "o.mms.0000.ms", "rows": n, "scans": […], "ddids": […], "columns":
+ * {"DATA": "16 hex digits", …}}, …]} Tasks that change an output in place keep it true or remove
+ * what they changed from it. */
 #ifndef SHEAF_MS_LEDGER_H
 #define SHEAF_MS_LEDGER_H
 

@@ -8,7 +8,7 @@
 #include "base/cancel.h"
 #include "table/table.h"
 
-enum { WINDOW = 1 << 18, MOST_ANTENNAS = 1 << 13 };
+enum { WINDOW = 1 << 16, MOST_ANTENNAS = 1 << 13 };
 
 /* ---- data descriptions ---- */
 
@@ -198,7 +198,7 @@ typedef struct pass {
   const char *path;
   sheaf_table *table;
   sheaf_select *select;
-  sheaf_rowmap *map;
+  sheaf_rowsink *sink;
   sheaf_scans *scans;
   stamp_set stamps;
   uint8_t *baseline; /* [nant][nant] seen, ant1 <= ant2 */
@@ -207,6 +207,7 @@ typedef struct pass {
   uint8_t *keep;
   int32_t *scan, *ddid, *field, *state, *observation, *array, *ant1, *ant2;
   double *time_s;
+  char **value; /* [nfield] of the sink's other columns; NULL where the key has it */
 } pass;
 
 static const char *const kIdColumns[] = {"SCAN_NUMBER",    "DATA_DESC_ID", "FIELD_ID", "STATE_ID",
@@ -219,8 +220,36 @@ static int pass_read(pass *p, int64_t row0, int64_t n, sheaf_error *err) {
   for (size_t i = 0; rc >= 0 && i < sizeof to / sizeof *to; i++)
     rc = sheaf_table_get_ints(p->table, kIdColumns[i], row0, n, to[i], err);
   if (rc >= 0) rc = sheaf_table_get_range(p->table, "TIME", row0, n, p->time_s, err);
+  for (size_t i = 0; rc >= 0 && p->value && i < p->sink->layout->nfield; i++)
+    if (p->value[i])
+      rc = sheaf_table_get_range(p->table, p->sink->layout->field[i].name, row0, n, p->value[i],
+                                 err);
   if (rc >= 0 && p->select) rc = sheaf_select_test(p->select, row0, n, p->keep, err);
   return rc;
+}
+
+static int put_record(pass *p, int64_t row, int64_t at, sheaf_error *err) {
+  const sheaf_rowlayout *layout = p->sink->layout;
+  char *record = sheaf_recwriter_next(&p->sink->writer, err);
+  if (!record) return SHEAF_ERR_IO;
+  const sheaf_rowkey key = {.row = row,
+                            .time_s = p->time_s[at],
+                            .observation = p->observation[at],
+                            .array = p->array[at],
+                            .scan = p->scan[at],
+                            .state = p->state[at],
+                            .field = p->field[at],
+                            .ddid = p->ddid[at],
+                            .antenna1 = p->ant1[at],
+                            .antenna2 = p->ant2[at],
+                            .source = p->sink->source};
+  memcpy(record, &key, sizeof key);
+  memset(record + sizeof key, 0, layout->size - sizeof key);
+  for (size_t i = 0; i < layout->nfield; i++) {
+    const sheaf_rowfield *f = &layout->field[i];
+    if (p->value[i]) memcpy(record + f->offset, p->value[i] + (size_t)at * f->size, f->size);
+  }
+  return 0;
 }
 
 static int grow_baselines(pass *p, int32_t most) {
@@ -260,8 +289,7 @@ static int count_row(pass *p, int64_t row, int64_t at, sheaf_error *err) {
   p->scans->nrow++;
   p->scans->ddid_nrow[p->ddid[at]]++;
   p->baseline[(size_t)lo * p->nant + (size_t)hi] = 1;
-  if (p->map) p->map->unit[row] = 0;
-  return 0;
+  return p->sink ? put_record(p, row, at, err) : 0;
 }
 
 static int pass_run(pass *p, sheaf_error *err) {
@@ -332,6 +360,16 @@ static int collect_baselines(pass *p, sheaf_error *err) {
   return 0;
 }
 
+static int values_open(pass *p, sheaf_error *err) {
+  const sheaf_rowlayout *layout = p->sink->layout;
+  p->value = calloc(layout->nfield + 1, sizeof *p->value);
+  int ok = p->value != NULL;
+  for (size_t i = 0; ok && i < layout->nfield; i++)
+    if (!layout->field[i].in_key)
+      ok = (p->value[i] = malloc(WINDOW * layout->field[i].size)) != NULL;
+  return ok ? 0 : sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: row window", p->path);
+}
+
 static int pass_open(pass *p, sheaf_error *err) {
   sheaf_setup *setups = NULL;
   const int rc = sheaf_setups_read(p->path, &setups, &p->scans->nddid, err);
@@ -348,6 +386,7 @@ static int pass_open(pass *p, sheaf_error *err) {
   if (!ok || !p->time_s || !p->keep || !p->scans->ddid_nrow)
     return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: row window", p->path);
   memset(p->keep, 1, WINDOW);
+  if (p->sink && values_open(p, err) < 0) return SHEAF_ERR_NOMEM;
   return sheaf_table_open(&p->table, p->path, 0, err);
 }
 
@@ -355,6 +394,8 @@ static void pass_close(pass *p) {
   int32_t *ints[] = {p->scan,        p->ddid,  p->field, p->state,
                      p->observation, p->array, p->ant1,  p->ant2};
   for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) free(ints[i]);
+  for (size_t i = 0; p->value && i < p->sink->layout->nfield; i++) free(p->value[i]);
+  free(p->value);
   free(p->time_s);
   free(p->keep);
   free(p->baseline);
@@ -363,9 +404,9 @@ static void pass_close(pass *p) {
 }
 
 int sheaf_scans_read(sheaf_scans *scans, const char *ms_path, sheaf_select *select,
-                     sheaf_rowmap *map, sheaf_error *err) {
+                     sheaf_rowsink *sink, sheaf_error *err) {
   *scans = (sheaf_scans){0};
-  pass p = {.path = ms_path, .select = select, .map = map, .scans = scans};
+  pass p = {.path = ms_path, .select = select, .sink = sink, .scans = scans};
   if (select && sheaf_select_all(select)) p.select = NULL;
   int rc = pass_open(&p, err);
   if (rc >= 0) rc = pass_run(&p, err);

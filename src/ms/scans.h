@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "ms/distribution.h"
-#include "ms/rowmap.h"
+#include "ms/rowrecords.h"
 #include "table/select.h"
 
 /* One row of DATA_DESCRIPTION with what it refers to. */
@@ -38,11 +38,11 @@ typedef struct sheaf_scans {
   int32_t *baseline;  /* [nbaseline][2] */
 } sheaf_scans;
 
-/* Counts the rows that `select` (NULL: all) takes; with `map`, each of them gets the number 0
- * there. SHEAF_ERR_DATA when a row's DATA_DESC_ID lies beyond DATA_DESCRIPTION or an id column is
- * missing. No rows is no error. */
+/* Counts the rows that `select` (NULL: all) takes; with `sink`, a record of each goes there.
+ * SHEAF_ERR_DATA when a row's DATA_DESC_ID lies beyond DATA_DESCRIPTION or an id column is missing.
+ * No rows is no error. */
 int sheaf_scans_read(sheaf_scans *scans, const char *ms_path, sheaf_select *select,
-                     sheaf_rowmap *map, sheaf_error *err);
+                     sheaf_rowsink *sink, sheaf_error *err);
 void sheaf_scans_free(sheaf_scans *scans);
 
 /* Distinct scan numbers, ascending; *list is allocated. */

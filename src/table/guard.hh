@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include <exception>
+#include <mutex>
 #include <new>
 #include <string>
 #include <utility>
@@ -27,11 +28,16 @@ struct Failure : std::exception {
   const char* what() const noexcept override { return text.c_str(); }
 };
 
+// casacore is not made for threads: what runs in guard() runs alone in this process, and no child
+// process is forked meanwhile (isolate.h).
+std::recursive_mutex& casacore_lock();
+
 // Runs body (returning int); `where` is put before the text of foreign exceptions, e.g. the table's
 // path.
 template <class Body>
 int guard(sheaf_error* err, const char* where, Body&& body) noexcept {
   try {
+    const std::lock_guard<std::recursive_mutex> alone(casacore_lock());
     return body();
   } catch (const Failure& f) {
     return sheaf_fail(err, f.code, "%s", f.text.c_str());

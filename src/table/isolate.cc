@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include <exception>
+#include <mutex>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "table/casacore_log.hh"
+#include "table/guard.hh"
 
 namespace sheaf {
 namespace {
@@ -32,7 +35,7 @@ struct Head {
   int value;
   size_t first, second;
 };
-enum { line, result, value, progress };
+enum { line, result, value, progress, told };
 
 enum { LOOK_MS = 50 };  // how often the parent looks whether it is cancelled
 
@@ -137,7 +140,7 @@ void send_value(json_t* json) {
   send_result(rc, error);
 }
 
-// One message of the child; returns as read_all, and 2 when the result came.
+// One message of the child; returns as read_all, 2 when the result came, 3 when it told.
 int receive(int fd, int* rc, json_t** json, sheaf_error* err) {
   Head head;
   int got = read_all(fd, &head, sizeof head);
@@ -149,6 +152,7 @@ int receive(int fd, int* rc, json_t** json, sheaf_error* err) {
     *rc = head.value;
     return 2;
   }
+  if (head.kind == told) return 3;
   if (head.kind == progress) {
     sheaf_progress_add(static_cast<int64_t>(head.first));
     return 1;
@@ -178,12 +182,17 @@ int early_end(sheaf_error* err, const char* where, int status) {
 
 int watch(int fd, pid_t child, const char* where, json_t** json, sheaf_error* err) {
   int rc = 0, got, status = 0;
-  while ((got = receive(fd, &rc, json, err)) == 1) {
+  while ((got = receive(fd, &rc, json, err)) == 1 || got == 3) {
   }
   if (got < 0) kill(child, SIGKILL);
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   return got == 2 ? rc : early_end(err, where, status);
+}
+
+// Runs the work here, in the child that this process is.
+bool is_child() {
+  return pipe_out >= 0;
 }
 
 int call_function(void* user, json_t**, sheaf_error* err) {
@@ -192,7 +201,13 @@ int call_function(void* user, json_t**, sheaf_error* err) {
 
 }  // namespace
 
+std::recursive_mutex& casacore_lock() {
+  static std::recursive_mutex lock;
+  return lock;
+}
+
 int isolated(sheaf_error* err, const char* where, const std::function<int(sheaf_error*)>& body) {
+  if (is_child()) return body(err);
   return sheaf_isolated(where, call_function, const_cast<std::function<int(sheaf_error*)>*>(&body),
                         nullptr, err);
 }
@@ -210,13 +225,18 @@ int sheaf_isolation_begin(sheaf_isolation** isolation, const char* where, sheaf_
   int ends[2];
   *isolation = nullptr;
   if (pipe2(ends, O_CLOEXEC)) return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "%s: pipe", where);
+  std::unique_lock<std::recursive_mutex> alone(sheaf::casacore_lock());
   const pid_t parent = getpid(), child = fork();
   if (child == 0) {
+    // The lock's owner is a thread that does not exist here; the child begins with a new one.
+    alone.release();
+    new (&sheaf::casacore_lock()) std::recursive_mutex;
     close(ends[0]);
     sheaf::pipe_out = ends[1];
     sheaf::run_child(where, parent, work, user);
   }
   const int reason = errno;
+  alone.unlock();
   close(ends[1]);
   if (child < 0) {
     close(ends[0]);
@@ -224,6 +244,28 @@ int sheaf_isolation_begin(sheaf_isolation** isolation, const char* where, sheaf_
   }
   *isolation = new sheaf_isolation{child, ends[0], where};
   return 0;
+}
+
+void sheaf_isolation_tell(void) {
+  const sheaf::Head head = {sheaf::told, 0, 0, 0};
+  sheaf::write_all(sheaf::pipe_out, &head, sizeof head);
+}
+
+int sheaf_isolation_wait(sheaf_isolation* isolation, sheaf_error* err) {
+  int rc = 0, got;
+  while ((got = sheaf::receive(isolation->fd, &rc, nullptr, err)) == 1) {
+  }
+  if (got == 3) return 0;
+  if (got == 2 && rc < 0) return rc;
+  if (got == 2)
+    return sheaf_fail(err, SHEAF_ERR_INTERNAL, "%s: the work ended too early",
+                      isolation->where.c_str());
+  int status = 0;
+  if (got < 0) kill(isolation->child, SIGKILL);
+  while (waitpid(isolation->child, &status, 0) < 0 && errno == EINTR) {
+  }
+  isolation->child = 0;
+  return sheaf::early_end(err, isolation->where.c_str(), status);
 }
 
 int sheaf_isolation_end(sheaf_isolation* isolation, json_t** json, sheaf_error* err) {
@@ -236,8 +278,10 @@ int sheaf_isolation_end(sheaf_isolation* isolation, json_t** json, sheaf_error* 
 
 void sheaf_isolation_abandon(sheaf_isolation* isolation) {
   if (!isolation) return;
-  kill(isolation->child, SIGKILL);
-  while (waitpid(isolation->child, nullptr, 0) < 0 && errno == EINTR) {
+  if (isolation->child > 0) {
+    kill(isolation->child, SIGKILL);
+    while (waitpid(isolation->child, nullptr, 0) < 0 && errno == EINTR) {
+    }
   }
   close(isolation->fd);
   delete isolation;

@@ -22,9 +22,15 @@ typedef int sheaf_isolated_work(void *user, json_t **value, sheaf_error *err);
 
 typedef struct sheaf_isolation sheaf_isolation;
 
-/* Forks and starts the work; `where` names it in messages. */
+/* Forks and starts the work; `where` names it in messages. Any thread may fork; it must stay until
+ * the child has ended. */
 int sheaf_isolation_begin(sheaf_isolation **isolation, const char *where, sheaf_isolated_work *work,
                           void *user, sheaf_error *err);
+/* In the child: lets the caller's sheaf_isolation_wait return. */
+void sheaf_isolation_tell(void);
+/* Waits until the child tells, or ends: an error of its own or of an early end is returned then,
+ * and the handle remains to be abandoned. */
+int sheaf_isolation_wait(sheaf_isolation *isolation, sheaf_error *err);
 /* Waits for its result, passes its log lines on, and frees the handle. SHEAF_ERR_IO when the child
  * ended early, SHEAF_ERR_LOST when signal 9 ended it, SHEAF_ERR_INTERRUPTED when the user did. `value` may be NULL. */
 int sheaf_isolation_end(sheaf_isolation *isolation, json_t **value, sheaf_error *err);

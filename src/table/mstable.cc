@@ -91,12 +91,13 @@ IPosition tile_shape(const ColumnDesc& desc) {
   return shape;
 }
 
-void bind_column(SetupNewTable& setup, const ColumnDesc& desc, bool bulk, const StandardStMan& ssm,
-                 const IncrementalStMan& ism) {
+void bind_column(SetupNewTable& setup, const ColumnDesc& desc, const sheaf_column_plan& plan,
+                 const StandardStMan& ssm, const IncrementalStMan& ism) {
   const String& name = desc.name();
-  if (bulk) {
+  if (plan.bulk) {
     setup.bindColumn(name, TiledShapeStMan("Tiled" + name, tile_shape(desc)));
-  } else if (desc.isArray() || desc.dataType() == TpString || kChangesOften.count(name)) {
+  } else if (desc.isArray() || desc.dataType() == TpString || plan.often ||
+             kChangesOften.count(name)) {
     setup.bindColumn(name, ssm);
   } else {
     setup.bindColumn(name, ism);
@@ -123,7 +124,7 @@ int sheaf_table_create_main(const char* pattern, const char* to, int64_t nrow,
       const StandardStMan ssm("StandardStMan", 32768);
       const IncrementalStMan ism("IncrementalStMan", 32768);
       for (size_t i = 0; i < n; i++)
-        bind_column(setup, desc.columnDesc(columns[i].name), columns[i].bulk, ssm, ism);
+        bind_column(setup, desc.columnDesc(columns[i].name), columns[i], ssm, ism);
       Table table(setup, TableLock(TableLock::NoLocking), nrow);
       if (is_ms) table.tableInfo() = from.tableInfo();
       table.flushTableInfo();

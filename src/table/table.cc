@@ -266,6 +266,36 @@ int sheaf_table_put_range(sheaf_table* t, const char* column, int64_t row0, int6
   });
 }
 
+namespace {
+
+// Only the values that differ from the row before; an incremental manager repeats the last one.
+template <class T>
+void put_changes(Table& table, const char* column, int64_t row0, int64_t n, const T* in,
+                 const T* before) {
+  ScalarColumn<T> out(table, column);
+  for (int64_t i = 0; i < n; i++) {
+    if (!before || std::memcmp(before, in + i, sizeof *in) != 0) out.put(row0 + i, in[i]);
+    before = in + i;
+  }
+}
+
+}  // namespace
+
+int sheaf_table_put_new(sheaf_table* t, const char* column, int64_t row0, int64_t n, const void* in,
+                        const void* before, sheaf_error* err) {
+  sheaf_column info;
+  if (!sheaf_table_column(t, column, &info) || strcmp(info.manager, "IncrementalStMan") != 0)
+    return sheaf_table_put_range(t, column, row0, n, in, err);
+  return guard(err, where(t, column).c_str(), [&] {
+    with_type(info.type, where(t, column), [&](auto* null) {
+      using T = std::remove_pointer_t<decltype(null)>;
+      put_changes(t->table, column, row0, n, static_cast<const T*>(in),
+                  static_cast<const T*>(before));
+    });
+    return 0;
+  });
+}
+
 int sheaf_table_get_ints(const sheaf_table* t, const char* column, int64_t row0, int64_t n,
                          int32_t* out, sheaf_error* err) {
   return guard(err, where(t, column).c_str(), [&] {

@@ -77,6 +77,11 @@ int sheaf_table_get_rows(const sheaf_table *table, const char *column, const int
                          int64_t n, void *out, sheaf_error *err);
 int sheaf_table_put_range(sheaf_table *table, const char *column, int64_t row0, int64_t n,
                           const void *in, sheaf_error *err);
+/* Like put_range, for rows of a new table that nothing was put into yet, in ascending order: an
+ * incremental storage manager gets only the values that differ from the row before. `before` is the
+ * value of row0 - 1, NULL when there is none or it is not known. */
+int sheaf_table_put_new(sheaf_table *table, const char *column, int64_t row0, int64_t n,
+                        const void *in, const void *before, sheaf_error *err);
 int sheaf_table_get_ints(const sheaf_table *table, const char *column, int64_t row0, int64_t n,
                          int32_t *out, sheaf_error *err);
 int sheaf_table_put_ints(sheaf_table *table, const char *column, int64_t row0, int64_t n,
@@ -137,6 +142,7 @@ typedef struct sheaf_column_plan {
   char source[64]; /* column of the pattern table */
   char name[64];   /* its name in the new table */
   int bulk;        /* 1: TiledShapeStMan, cells undefined, to be filled through tiles.h */
+  int often;       /* a scalar that changes often: no incremental manager */
   int ndim;        /* of bulk cells, where the description leaves it open; 0: as described */
 } sheaf_column_plan;
 /* Makes the main table of a MeasurementSet at `to` with nrow rows. Descriptions and keywords come

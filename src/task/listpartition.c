@@ -461,7 +461,7 @@ done:
   return rc;
 }
 
-static const sheaf_work work[] = {{"listpartition.verify", verify_unit}, {NULL, NULL}};
+static const sheaf_work work[] = {{"listpartition.verify", verify_unit, 0}, {NULL, NULL, 0}};
 
 const sheaf_task sheaf_task_listpartition = {
     .name = "listpartition",

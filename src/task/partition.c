@@ -3,10 +3,12 @@
  * partition: an MS (or Multi-MS) becomes a Multi-MS, or with createmms=False a plain MS of the
  * selected rows.
  *
- *   plan    one pass over the id columns per input: which rows are selected, which unit each
- * belongs to (ms/assign.h) round   one unit per output sub-MS: its main table (ms/copier.h), on any
- * server merge   the sub-tables, once; links; the ledger; the sum of rows is proved before the
- * output appears */
+ * plan:  one pass over the scalars per input: which rows are selected, and to which sub-MS each
+ *        belongs (ms/rowrecords.h, ms/assign.h)
+ * round: a unit writes the main table of a sub-MS, or of several whose rows alternate in the input
+ *        (ms/copier.h), on any server
+ * merge: the sub-tables, once; links; the ledger; the sum of rows is proved before the output
+ *        appears */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +32,12 @@
 #include "task/registry.h"
 #include "task/selection.h"
 
-enum { DEFAULT_SUBMS = 8, PATH_SIZE = 4096 };
+enum {
+  DEFAULT_SUBMS = 8,
+  PATH_SIZE = 4096,
+  ALTERNATING_BYTES = 1 << 20 /* rows of sub-MSs that alternate in the input in shorter stretches
+                                 are copied together: the input is read once */
+};
 
 static const sheaf_param params[] = {
     {"vis", SHEAF_TYPE_STRING, "''", NULL, NULL, NULL, "name of the input MS or Multi-MS",
@@ -77,12 +84,16 @@ typedef struct part {
   int from_mms;
   char **source;
   size_t nsource;
-  int64_t selected; /* rows */
-  /* units */
+  int64_t *source_rows; /* [nsource] selected rows of each; NULL where they are shared out */
+  int64_t selected;     /* rows */
+  sheaf_rowlayout layout;
+  /* output sub-MSs */
   size_t nunit;
   size_t *unit_source; /* [nunit] input MMS: which member; else NULL */
   int64_t *unit_rows;  /* [nunit] */
   int64_t *unit_bytes; /* [nunit] */
+  size_t ngroup;       /* sub-MSs that are written together */
+  size_t *group_first; /* [ngroup + 1] */
   sheaf_assignment assignment;
   sheaf_select *select; /* parsed against the input as a whole */
   sheaf_copyplan plan;
@@ -190,8 +201,13 @@ done:
 
 /* ---- plan ---- */
 
-static void rowmap_path(const part *p, size_t source, char *out, size_t size) {
-  snprintf(out, size, "%s/rows.%zu", p->stage.path, source);
+/* The records of a source; those of the one source of several sub-MSs, grouped. */
+static void records_path(const part *p, size_t source, char *out, size_t size) {
+  snprintf(out, size, "%s/records.%zu", p->stage.path, source);
+}
+
+static void grouped_path(const part *p, char *out, size_t size) {
+  snprintf(out, size, "%s/rows", p->stage.path);
 }
 
 static void note_empty_member(const part *p, size_t s) {
@@ -207,25 +223,23 @@ static int select_member(const part *p, size_t s, sheaf_select **select, sheaf_e
   return rc;
 }
 
-/* Selected rows of one source; they get the number 0 in its map. */
-static int count_source(part *p, size_t s, sheaf_scans *scans, sheaf_rowmap *map,
-                        sheaf_error *err) {
+/* Counts the selected rows of one source and writes their records. */
+static int count_source(part *p, size_t s, sheaf_scans *scans, sheaf_error *err) {
   char path[PATH_SIZE + 32];
   sheaf_select *select = NULL;
-  int64_t nrow;
-  int rc = sheaf_ms_nrow(p->source[s], &nrow, err);
-  if (rc < 0) return rc;
-  rowmap_path(p, s, path, sizeof path);
-  SHEAF_TRY(sheaf_rowmap_create(map, path, nrow, err));
-  rc = select_member(p, s, &select, err);
+  sheaf_rowsink sink = {.layout = &p->layout, .source = p->createmms ? 0 : (int32_t)s};
+  records_path(p, s, path, sizeof path);
+  int rc = sheaf_recwriter_open(&sink.writer, path, p->layout.size, err);
+  if (rc >= 0) rc = select_member(p, s, &select, err);
   if (rc == SHEAF_ERR_EMPTY) {
     sheaf_error_clear(err);
     rc = 0;
-    goto done;
+  } else if (rc >= 0) {
+    rc = sheaf_scans_read(scans, p->source[s], select, &sink, err);
   }
-  if (rc >= 0) rc = sheaf_scans_read(scans, p->source[s], select, map, err);
+  if (rc >= 0) rc = sheaf_recwriter_finish(&sink.writer, err);
+  sheaf_recwriter_free(&sink.writer);
   p->selected += scans->nrow;
-done:
   sheaf_select_close(select);
   return rc;
 }
@@ -296,13 +310,18 @@ static void warn_reduced(const part *p) {
 }
 
 /* Shares the rows of the one input out along the axis. */
-static int plan_axis(part *p, const sheaf_scans *scans, sheaf_rowmap *map, sheaf_error *err) {
+static int plan_axis(part *p, const sheaf_scans *scans, sheaf_error *err) {
+  char from[PATH_SIZE + 32], to[PATH_SIZE + 32];
   sheaf_scans all = {0};
   sheaf_assign_request request = {.axis = p->axis, .wanted = p->wanted, .scans = scans};
   int rc = 0;
   if (p->axis == SHEAF_AXIS_BASELINE)
     SHEAF_TRY(baseline_list(p, scans, &all, &request.baseline, &request.nbaseline, err));
-  SHEAF_TRY(sheaf_assign_rows(&p->assignment, p->source[0], &request, map, err));
+  records_path(p, 0, from, sizeof from);
+  grouped_path(p, to, sizeof to);
+  const sheaf_recspan rows = {from, 0, scans->nrow};
+  SHEAF_TRY(
+      sheaf_assign_rows(&p->assignment, p->source[0], &request, &rows, p->layout.size, to, err));
   snprintf(p->axis_text, sizeof p->axis_text, "%s", axis_name(p->axis));
   warn_reduced(p);
   SHEAF_TRY(new_units(p, p->assignment.nunit, err));
@@ -316,14 +335,12 @@ done:
 
 static int plan_one_input(part *p, sheaf_error *err) {
   sheaf_scans scans = {0};
-  sheaf_rowmap map = {0};
   int rc;
-  SHEAF_TRY(count_source(p, 0, &scans, &map, err));
+  SHEAF_TRY(count_source(p, 0, &scans, err));
   if (!p->selected) SHEAF_TRY(nothing_selected(p, err));
-  SHEAF_TRY(plan_axis(p, &scans, &map, err));
+  SHEAF_TRY(plan_axis(p, &scans, err));
 done:
   sheaf_scans_free(&scans);
-  sheaf_rowmap_close(&map);
   return rc;
 }
 
@@ -331,19 +348,17 @@ done:
 static int count_inputs(part *p, int64_t *rows, sheaf_error *err) {
   for (size_t s = 0; s < p->nsource; s++) {
     sheaf_scans scans = {0};
-    sheaf_rowmap map = {0};
-    const int rc = count_source(p, s, &scans, &map, err);
+    const int rc = count_source(p, s, &scans, err);
     rows[s] = scans.nrow;
     sheaf_scans_free(&scans);
-    sheaf_rowmap_close(&map);
     if (rc < 0) return rc;
   }
   return p->selected ? 0 : nothing_selected(p, err);
 }
 
-/* Each member of an input MMS becomes one unit; or, with createmms=False, all become one. */
+/* Each member of an input MMS becomes one sub-MS; or, with createmms=False, all become one MS. */
 static int plan_members(part *p, sheaf_error *err) {
-  int64_t *rows = calloc(p->nsource + 1, sizeof *rows);
+  int64_t *rows = p->source_rows = calloc(p->nsource + 1, sizeof *rows);
   int rc = rows ? count_inputs(p, rows, err) : no_memory(err);
   if (rc < 0) goto done;
   SHEAF_TRY(new_units(p, p->createmms ? p->nsource : 1, err));
@@ -364,7 +379,6 @@ static int plan_members(part *p, sheaf_error *err) {
   }
   SHEAF_TRY(sheaf_mms_axis(p->vis, p->axis_text, sizeof p->axis_text, err));
 done:
-  free(rows);
   return rc;
 }
 
@@ -391,7 +405,7 @@ static const sheaf_spwgroups *spw_groups(const part *p, sheaf_spwgroups *groups)
   return groups;
 }
 
-static int plan_costs(part *p) {
+static int64_t plan_costs(part *p) {
   const sheaf_reindex *r = &p->plan.reindex;
   int64_t total = 0;
   for (size_t u = 0; u < p->nunit; u++) {
@@ -404,7 +418,30 @@ static int plan_costs(part *p) {
     total += p->unit_bytes[u];
   }
   sheaf_progress_begin("partition", total, "B");
+  return total;
+}
+
+/* Which sub-MSs one unit of work writes: each its own, or, where their rows alternate quickly in
+ * the input, as many units as there are servers. What is written does not depend on it. */
+static int plan_groups(part *p, int64_t bytes, sheaf_error *err) {
+  const int servers = sheaf_job_nserver(p->job);
+  const int together = p->assignment.nrun > 0 && bytes / p->assignment.nrun < ALTERNATING_BYTES;
+  p->ngroup = !together ? p->nunit : servers > 1 ? (size_t)servers : 1;
+  if (p->ngroup > p->nunit) p->ngroup = p->nunit;
+  p->group_first = calloc(p->ngroup + 2, sizeof *p->group_first);
+  if (!p->group_first) return no_memory(err);
+  for (size_t g = 0; g <= p->ngroup; g++) p->group_first[g] = g * p->nunit / p->ngroup;
   return 0;
+}
+
+/* Records hold all scalars that are copied. */
+static int plan_layout(part *p, sheaf_error *err) {
+  const char **names = NULL;
+  size_t n;
+  int rc = sheaf_copyplan_scalars(&p->plan, &names, &n, err);
+  if (rc >= 0) rc = sheaf_rowlayout_make(&p->layout, p->vis, names, n, err);
+  free(names);
+  return rc;
 }
 
 static int plan(part *p, sheaf_error *err) {
@@ -415,6 +452,7 @@ static int plan(part *p, sheaf_error *err) {
   SHEAF_TRY(sheaf_select_open(&p->select, p->vis, &p->texts.selection, err));
   SHEAF_TRY(
       sheaf_copyplan_columns(&p->plan, p->vis, sheaf_value_str(p->par, "datacolumn", "all"), err));
+  SHEAF_TRY(plan_layout(p, err));
   rc = sheaf_stage_begin(&p->stage, p->output, err);
   if (rc < 0) SHEAF_TRY(sheaf_fail_context(err, rc, "outputvis"));
   if (p->createmms && !p->from_mms)
@@ -424,7 +462,7 @@ static int plan(part *p, sheaf_error *err) {
   SHEAF_TRY(sheaf_reindex_make(&p->plan.reindex, p->vis, sheaf_select_parsed(p->select),
                                spw_groups(p, &groups), err));
   if (!p->createmms) SHEAF_TRY(apply_ddistart(p, err));
-  SHEAF_TRY(plan_costs(p));
+  SHEAF_TRY(plan_groups(p, plan_costs(p), err));
 done:
   return rc;
 }
@@ -448,46 +486,119 @@ static void unit_path(const part *p, size_t u, char *out, size_t size) {
     snprintf(out, size, "%s/%s", p->stage.path, name);
 }
 
-static json_t *source_value(const part *p, size_t s) {
+/* The records of sub-MS u: [[path, first, n], …]. */
+static json_t *rows_value(const part *p, size_t u) {
   char path[PATH_SIZE + 32];
-  rowmap_path(p, s, path, sizeof path);
-  return json_pack("[s,s]", p->source[s], path);
-}
-
-static json_t *unit_args(const part *p, size_t u) {
-  char path[PATH_SIZE + 1024];
-  json_t *sources = json_array();
-  unit_path(p, u, path, sizeof path);
-  for (size_t s = 0; s < p->nsource; s++)
-    if (!p->unit_source || p->unit_source[u] == s)
-      json_array_append_new(sources, source_value(p, s));
-  const size_t number = p->unit_source ? 0 : u;
-  return json_pack("{s:s,s:I,s:o}", "out", path, "unit", (json_int_t)number, "sources", sources);
-}
-
-/* Server side: writes one main table. */
-static int fill_unit(const json_t *common, const json_t *args, json_t **value, sheaf_error *err) {
-  sheaf_copyplan plan;
-  const json_t *list = json_object_get(args, "sources");
-  const size_t n = json_array_size(list);
-  sheaf_copysource *sources = calloc(n + 1, sizeof *sources);
-  if (!sources) return no_memory(err);
-  int rc = sheaf_copyplan_from_value(&plan, common, err);
-  for (size_t i = 0; i < n; i++) {
-    const json_t *pair = json_array_get(list, i);
-    sources[i].ms = json_string_value(json_array_get(pair, 0));
-    sources[i].rowmap = json_string_value(json_array_get(pair, 1));
+  json_t *list = json_array();
+  grouped_path(p, path, sizeof path);
+  if (!p->source_rows)
+    json_array_append_new(list, json_pack("[s,I,I]", path, (json_int_t)p->assignment.first[u],
+                                          (json_int_t)p->unit_rows[u]));
+  for (size_t s = 0; p->source_rows && s < p->nsource; s++) {
+    if (p->unit_source && p->unit_source[u] != s) continue;
+    records_path(p, s, path, sizeof path);
+    json_array_append_new(list,
+                          json_pack("[s,I,I]", path, (json_int_t)0, (json_int_t)p->source_rows[s]));
   }
-  if (rc >= 0)
-    rc = sheaf_copy_rows(&plan, sources, n, (uint32_t)sheaf_value_int(args, "unit", 0),
-                         sheaf_value_str(args, "out", ""), value, err);
-  sheaf_copyplan_free(&plan);
-  free(sources);
+  return list;
+}
+
+static json_t *group_args(const part *p, size_t g) {
+  char path[PATH_SIZE + 1024];
+  json_t *outputs = json_array(), *ms = json_array();
+  const size_t first = p->group_first[g];
+  for (size_t u = first; u < p->group_first[g + 1]; u++) {
+    unit_path(p, u, path, sizeof path);
+    json_array_append_new(outputs, json_pack("[s,o]", path, rows_value(p, u)));
+  }
+  for (size_t s = 0; s < p->nsource; s++)
+    if (!p->unit_source || p->unit_source[first] == s)
+      json_array_append_new(ms, json_string(p->source[s]));
+  snprintf(path, sizeof path, "%s/work.%zu", p->stage.path, g);
+  return json_pack("{s:o,s:o,s:s}", "outputs", outputs, "ms", ms, "scratch", path);
+}
+
+/* "o.mms.0000.ms", or "o.mms.0000.ms to o.mms.0003.ms". */
+static void group_label(const part *p, size_t g, char *out, size_t size) {
+  const size_t first = p->group_first[g], last = p->group_first[g + 1] - 1;
+  char name[300];
+  unit_name(p, first, out, size);
+  if (last == first) return;
+  unit_name(p, last, name, sizeof name);
+  const size_t length = strlen(out);
+  snprintf(out + length, size - length, " to %s", name);
+}
+
+/* What a unit's values say, as sheaf_copy_rows wants it. */
+typedef struct fill_args {
+  sheaf_copyplan plan;
+  sheaf_rowlayout layout;
+  const char **ms;
+  sheaf_copyoutput *outputs;
+  sheaf_recspan *spans;
+  size_t nms, noutput;
+} fill_args;
+
+static size_t count_spans(const json_t *outputs) {
+  size_t n = 0, i;
+  json_t *one;
+  json_array_foreach(outputs, i, one) n += json_array_size(json_array_get(one, 1));
+  return n;
+}
+
+static void read_spans(fill_args *f, const json_t *outputs) {
+  size_t used = 0;
+  for (size_t o = 0; o < f->noutput; o++) {
+    const json_t *one = json_array_get(outputs, o), *rows = json_array_get(one, 1);
+    f->outputs[o] = (sheaf_copyoutput){json_string_value(json_array_get(one, 0)), f->spans + used,
+                                       json_array_size(rows)};
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+      const json_t *span = json_array_get(rows, i);
+      f->spans[used++] = (sheaf_recspan){json_string_value(json_array_get(span, 0)),
+                                         json_integer_value(json_array_get(span, 1)),
+                                         json_integer_value(json_array_get(span, 2))};
+    }
+  }
+}
+
+static int fill_args_read(fill_args *f, const json_t *common, const json_t *args,
+                          sheaf_error *err) {
+  const json_t *outputs = json_object_get(args, "outputs"), *ms = json_object_get(args, "ms");
+  int rc = sheaf_copyplan_from_value(&f->plan, json_object_get(common, "plan"), err);
+  if (rc >= 0) rc = sheaf_rowlayout_from_value(&f->layout, json_object_get(common, "layout"), err);
+  f->nms = json_array_size(ms);
+  f->noutput = json_array_size(outputs);
+  f->ms = calloc(f->nms + 1, sizeof *f->ms);
+  f->outputs = calloc(f->noutput + 1, sizeof *f->outputs);
+  f->spans = calloc(count_spans(outputs) + 1, sizeof *f->spans);
+  if (rc < 0) return rc;
+  if (!f->ms || !f->outputs || !f->spans) return no_memory(err);
+  for (size_t i = 0; i < f->nms; i++) f->ms[i] = json_string_value(json_array_get(ms, i));
+  read_spans(f, outputs);
+  return 0;
+}
+
+/* Server side: writes the main tables of one group. */
+static int fill_unit(const json_t *common, const json_t *args, json_t **value, sheaf_error *err) {
+  fill_args f = {0};
+  int rc = fill_args_read(&f, common, args, err);
+  const sheaf_copyjob job = {.plan = &f.plan,
+                             .layout = &f.layout,
+                             .ms = f.ms,
+                             .nms = f.nms,
+                             .outputs = f.outputs,
+                             .noutput = f.noutput,
+                             .scratch = sheaf_value_str(args, "scratch", "")};
+  if (rc >= 0) rc = sheaf_copy_rows(&job, value, err);
+  sheaf_copyplan_free(&f.plan);
+  sheaf_rowlayout_free(&f.layout);
+  free(f.ms);
+  free(f.outputs);
+  free(f.spans);
   return rc;
 }
 
-static int merge_unit(void *user, size_t u, const json_t *value, sheaf_error *err) {
-  part *p = user;
+static int merge_unit(part *p, size_t u, const json_t *value, sheaf_error *err) {
   char name[512];
   unit_name(p, u, name, sizeof name);
   const int64_t rows = sheaf_value_int(value, "rows", 0);
@@ -497,6 +608,14 @@ static int merge_unit(void *user, size_t u, const json_t *value, sheaf_error *er
   json_t *entry = json_pack("{s:s}", "name", name);
   json_object_update(entry, (json_t *)value);
   return json_array_append_new(p->members, entry) == 0 ? 0 : no_memory(err);
+}
+
+static int merge_group(void *user, size_t g, const json_t *value, sheaf_error *err) {
+  part *p = user;
+  int rc = 0;
+  for (size_t u = p->group_first[g]; rc >= 0 && u < p->group_first[g + 1]; u++)
+    rc = merge_unit(p, u, json_array_get(value, u - p->group_first[g]), err);
+  return rc;
 }
 
 static int make_dir(const char *path, sheaf_error *err) {
@@ -518,25 +637,28 @@ static int make_places(const part *p, sheaf_error *err) {
 }
 
 static int run_units(part *p, sheaf_error *err) {
-  sheaf_unit *units = calloc(p->nunit + 1, sizeof *units);
-  char(*labels)[512] = calloc(p->nunit + 1, sizeof *labels);
-  json_t *common = sheaf_copyplan_value(&p->plan);
+  sheaf_unit *units = calloc(p->ngroup + 1, sizeof *units);
+  char(*labels)[700] = calloc(p->ngroup + 1, sizeof *labels);
+  json_t *common = json_pack("{s:o,s:o}", "plan", sheaf_copyplan_value(&p->plan), "layout",
+                             sheaf_rowlayout_value(&p->layout));
   int rc = units && labels && common ? make_places(p, err) : no_memory(err);
-  for (size_t u = 0; rc >= 0 && u < p->nunit; u++) {
-    unit_name(p, u, labels[u], sizeof labels[u]);
-    units[u] = (sheaf_unit){.label = labels[u], .cost = p->unit_bytes[u], .args = unit_args(p, u)};
+  for (size_t g = 0; rc >= 0 && g < p->ngroup; g++) {
+    group_label(p, g, labels[g], sizeof labels[g]);
+    units[g] = (sheaf_unit){.label = labels[g], .args = group_args(p, g)};
+    for (size_t u = p->group_first[g]; u < p->group_first[g + 1]; u++)
+      units[g].cost += p->unit_bytes[u];
   }
   if (rc >= 0) {
     const sheaf_round round = {.work = "partition.fill",
                                .common = common,
                                .units = units,
-                               .nunit = p->nunit,
-                               .merge = merge_unit,
+                               .nunit = p->ngroup,
+                               .merge = merge_group,
                                .user = p};
     rc = sheaf_job_round(p->job, &round, err);
   }
   sheaf_progress_end();
-  for (size_t u = 0; units && u < p->nunit; u++) json_decref(units[u].args);
+  for (size_t g = 0; units && g < p->ngroup; g++) json_decref(units[g].args);
   json_decref(common);
   free(units);
   free(labels);
@@ -657,6 +779,9 @@ static void part_free(part *p) {
   free(p->unit_source);
   free(p->unit_rows);
   free(p->unit_bytes);
+  free(p->source_rows);
+  free(p->group_first);
+  sheaf_rowlayout_free(&p->layout);
   json_decref(p->members);
 }
 
@@ -676,7 +801,7 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   return rc;
 }
 
-static const sheaf_work work[] = {{"partition.fill", fill_unit}, {NULL, NULL}};
+static const sheaf_work work[] = {{"partition.fill", fill_unit, 1}, {NULL, NULL, 0}};
 
 const sheaf_task sheaf_task_partition = {
     .name = "partition",

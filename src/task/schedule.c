@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/cancel.h"
 #include "base/log.h"
+#include "base/threads.h"
 #include "task/task.h"
 
 typedef struct turn {
@@ -65,6 +68,60 @@ static int merge_all(const sheaf_round *round, json_t *const *values, sheaf_erro
   return 0;
 }
 
+/* A round at work on this process's threads. */
+typedef struct local_round {
+  const sheaf_round *round;
+  const sheaf_work *work;
+  const turn *turns;
+  json_t **values;
+  int nthread;
+  atomic_size_t next;
+  atomic_int failed; /* code of the first failure */
+  sheaf_error error; /* its text */
+  pthread_mutex_t lock;
+} local_round;
+
+static void keep_failure(local_round *l, int rc, const sheaf_error *err) {
+  pthread_mutex_lock(&l->lock);
+  if (!l->failed) {
+    l->error = *err;
+    l->failed = rc;
+  }
+  pthread_mutex_unlock(&l->lock);
+}
+
+/* Takes units until there are no more or one has failed. */
+static void *take_units(void *local) {
+  local_round *l = local;
+  sheaf_error err;
+  sheaf_threads_share(l->nthread);
+  while (!l->failed) {
+    const size_t at = atomic_fetch_add(&l->next, 1);
+    if (at >= l->round->nunit) break;
+    const size_t index = l->turns[at].index;
+    const int rc = run_unit(l->round, l->work, index, &l->values[index], &err);
+    if (rc < 0) keep_failure(l, rc, &err);
+  }
+  sheaf_threads_share(1);
+  return NULL;
+}
+
+static int run_units(local_round *l, sheaf_error *err) {
+  enum { MOST = 64 };
+  pthread_t thread[MOST];
+  int n = 0;
+  l->nthread = l->work->threads ? sheaf_threads() : 1;
+  if ((size_t)l->nthread > l->round->nunit) l->nthread = (int)l->round->nunit;
+  if (l->nthread > MOST) l->nthread = MOST;
+  pthread_mutex_init(&l->lock, NULL);
+  while (n < l->nthread - 1 && pthread_create(&thread[n], NULL, take_units, l) == 0) n++;
+  take_units(l);
+  while (n > 0) pthread_join(thread[--n], NULL);
+  pthread_mutex_destroy(&l->lock);
+  if (l->failed && err) *err = l->error;
+  return l->failed;
+}
+
 int sheaf_schedule_local(const sheaf_round *round, sheaf_error *err) {
   int rc = 0;
   turn *turns = NULL;
@@ -79,8 +136,8 @@ int sheaf_schedule_local(const sheaf_round *round, sheaf_error *err) {
         sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for %zu units of %s", round->nunit, work->name);
     goto done;
   }
-  for (size_t i = 0; i < round->nunit; i++)
-    SHEAF_TRY(run_unit(round, work, turns[i].index, &values[turns[i].index], err));
+  local_round local = {.round = round, .work = work, .turns = turns, .values = values};
+  SHEAF_TRY(run_units(&local, err));
   rc = merge_all(round, values, err);
 done:
   for (size_t i = 0; values && i < round->nunit; i++) json_decref(values[i]);

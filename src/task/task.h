@@ -41,6 +41,7 @@ typedef int sheaf_unit_run(const json_t *common, const json_t *args, json_t **va
 typedef struct sheaf_work {
   const char *name; /* "partition.fill" */
   sheaf_unit_run *run;
+  int threads; /* 1: units may run on several threads of one process at a time */
 } sheaf_work;
 
 typedef struct sheaf_task {

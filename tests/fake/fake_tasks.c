@@ -111,7 +111,7 @@ static const sheaf_param slow_params[] = {
      .help = "time of each of the four units"},
     {.name = "out", .types = SHEAF_TYPE_STRING, .otherwise = "'slow.out'", .help = "a directory"},
     {.name = "bad", .types = SHEAF_TYPE_INT, .otherwise = "0", .help = "this unit fails"}};
-static const sheaf_work slow_work[] = {{"slow.unit", run_slow_unit}, {NULL, NULL}};
+static const sheaf_work slow_work[] = {{"slow.unit", run_slow_unit, 0}, {NULL, NULL, 0}};
 static const sheaf_task slow = {.name = "slow",
                                 .summary = "Takes its time",
                                 .params = slow_params,

@@ -125,7 +125,7 @@ static int run_null(const json_t *common, const json_t *args, json_t **value, sh
 
 /* Found before the library's own function of this name. */
 const sheaf_work *sheaf_work_find(const char *name) {
-  static const sheaf_work work[] = {{"tool.unit", run_unit}, {"tool.null", run_null}};
+  static const sheaf_work work[] = {{"tool.unit", run_unit, 0}, {"tool.null", run_null, 0}};
   for (size_t i = 0; i < sizeof work / sizeof *work; i++)
     if (!strcmp(work[i].name, name)) return &work[i];
   return NULL;

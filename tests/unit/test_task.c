@@ -104,7 +104,7 @@ static const sheaf_param round_params[] = {
      .flags = SHEAF_PARAM_HIDDEN}};
 static const sheaf_param stage_params[] = {
     {.name = "out", .types = SHEAF_TYPE_STRING, .otherwise = "''", .help = "output"}};
-static const sheaf_work works[] = {{"round.square", square}, {NULL, NULL}};
+static const sheaf_work works[] = {{"round.square", square, 0}, {NULL, NULL, 0}};
 static const sheaf_task idle = {.name = "idle", .summary = "Does nothing", .run = run_idle};
 static const sheaf_task rounds = {.name = "round",
                                   .summary = "Squares numbers",
