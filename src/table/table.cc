@@ -166,13 +166,14 @@ size_t sheaf_type_size(int type) {
 int sheaf_table_open(sheaf_table** table, const char* path, int update, sheaf_error* err) {
   *table = nullptr;
   return guard(err, path, [&] {
-    *table = new sheaf_table{open_table(path, update), path};
+    *table = new sheaf_table{open_table(path, update), path, {}};
     return 0;
   });
 }
 
 void sheaf_table_close(sheaf_table* table) {
   try {
+    const std::lock_guard<std::recursive_mutex> alone(sheaf::casacore_lock());
     delete table;
   } catch (...) {
     // close cannot fail: sheaf_table_flush reports what could not be written
@@ -195,6 +196,7 @@ const char* sheaf_table_path(const sheaf_table* t) {
 }
 
 int sheaf_table_is_plain(const sheaf_table* t) {
+  const std::lock_guard<std::recursive_mutex> alone(sheaf::casacore_lock());
   Block<String> parts = t->table.getPartNames();
   return t->table.isRootTable() && parts.nelements() == 1;
 }
@@ -283,11 +285,16 @@ void put_changes(Table& table, const char* column, int64_t row0, int64_t n, cons
 
 int sheaf_table_put_new(sheaf_table* t, const char* column, int64_t row0, int64_t n, const void* in,
                         const void* before, sheaf_error* err) {
-  sheaf_column info;
-  if (!sheaf_table_column(t, column, &info) || strcmp(info.manager, "IncrementalStMan") != 0)
-    return sheaf_table_put_range(t, column, row0, n, in, err);
+  int incremental = 0;
+  const int rc = guard(err, where(t, column).c_str(), [&] {
+    if (t->managers.nfields() == 0) t->managers = t->table.dataManagerInfo();
+    incremental = manager_type(t->managers, column) == "IncrementalStMan";
+    return 0;
+  });
+  if (rc < 0 || !incremental)
+    return rc < 0 ? rc : sheaf_table_put_range(t, column, row0, n, in, err);
   return guard(err, where(t, column).c_str(), [&] {
-    with_type(info.type, where(t, column), [&](auto* null) {
+    with_type(element_type(t->table, column), where(t, column), [&](auto* null) {
       using T = std::remove_pointer_t<decltype(null)>;
       put_changes(t->table, column, row0, n, static_cast<const T*>(in),
                   static_cast<const T*>(before));

@@ -4,6 +4,7 @@
 #ifndef SHEAF_TABLE_TABLE_IMPL_HH
 #define SHEAF_TABLE_TABLE_IMPL_HH
 
+#include <casacore/casa/Containers/Record.h>
 #include <casacore/tables/Tables/Table.h>
 
 #include <string>
@@ -14,6 +15,7 @@
 struct sheaf_table {
   casacore::Table table;
   std::string path;
+  casacore::Record managers;  // of its columns; empty until somebody asks
 };
 
 namespace sheaf {
