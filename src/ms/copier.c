@@ -270,9 +270,9 @@ typedef struct table_work {
   array_copies *arrays;
 } table_work;
 
-/* casacore's part, in a process of its own: the tables, and once the array columns have their
- * places, so that the caller can fill them, the scalars. A forked child shares the file positions
- * of our open tables, so it also copies what casacore must read. */
+/* casacore's part, in a process of its own: the tables with their scalars, and once the array
+ * columns have their places, so that the caller can fill them, the texts. A forked child shares the
+ * file positions of our open tables, so it also copies what casacore must read. */
 static int write_tables(void *user, json_t **value, sheaf_error *err) {
   const table_work *work = user;
   copier *c = work->c;
@@ -283,7 +283,7 @@ static int write_tables(void *user, json_t **value, sheaf_error *err) {
     if (rc >= 0) rc = sheaf_arrays_create(work->arrays, o, err);
   }
   if (rc >= 0) sheaf_isolation_tell();
-  for (size_t o = 0; rc >= 0 && o < c->noutput; o++) rc = sheaf_copier_scalars(c, o, err);
+  for (size_t o = 0; rc >= 0 && o < c->noutput; o++) rc = sheaf_copier_texts(c, o, err);
   if (rc >= 0) rc = sheaf_arrays_copy_casacore(work->arrays, err);
   *value = json_array();
   for (size_t o = 0; rc >= 0 && o < c->noutput; o++)

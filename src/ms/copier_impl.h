@@ -45,10 +45,11 @@ sheaf_recspan sheaf_copier_runs(const copier *c, size_t output);
 
 /* ---- copyscalars.c: in the child process ---- */
 
-/* Makes the empty main table of an output. */
-int sheaf_copier_create(const copier *c, size_t output, sheaf_error *err);
-/* Fills its scalars and texts; their checksums go into output.checksums. */
-int sheaf_copier_scalars(copier *c, size_t output, sheaf_error *err);
+/* Makes the main table of an output, with its numeric scalars; their checksums go into
+ * output.checksums. */
+int sheaf_copier_create(copier *c, size_t output, sheaf_error *err);
+/* Fills its texts, when the array columns have their places. */
+int sheaf_copier_texts(copier *c, size_t output, sheaf_error *err);
 
 /* ---- copyarrays.c ---- */
 

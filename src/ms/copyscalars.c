@@ -15,26 +15,6 @@ static int no_memory(sheaf_error *err) {
   return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for the scalars of a sub-MS");
 }
 
-int sheaf_copier_create(const copier *c, size_t output, sheaf_error *err) {
-  const sheaf_copyplan *plan = c->plan;
-  const copy_output *out = &c->output[output];
-  sheaf_column_plan *columns = calloc(plan->ncolumn + 1, sizeof *columns);
-  if (!columns) return no_memory(err);
-  for (size_t i = 0; i < plan->ncolumn; i++) {
-    const sheaf_copycolumn *from = &plan->column[i];
-    const sheaf_rowfield *field = c->layout ? sheaf_rowlayout_find(c->layout, from->source) : NULL;
-    memcpy(columns[i].source, from->pattern, sizeof columns[i].source);
-    memcpy(columns[i].name, from->name, sizeof columns[i].name);
-    columns[i].bulk = from->role >= SHEAF_ROLE_ARRAY;
-    columns[i].ndim = from->ndim;
-    columns[i].often = field && out->often[field - c->layout->field];
-  }
-  const int rc = sheaf_table_create_main(c->ms[0], out->path, out->nrow, columns, plan->ncolumn,
-                                         c->layout != NULL, err);
-  free(columns);
-  return rc;
-}
-
 static const sheaf_idmap *map_of(const sheaf_reindex *r, const char *column) {
   const struct {
     const char *name;
@@ -207,19 +187,56 @@ static int copy_cells(copier *c, size_t output, sheaf_table *table, const sheaf_
   return rc < 0 ? rc : text_checksum(&c->output[output], table, column->name, err);
 }
 
-int sheaf_copier_scalars(copier *c, size_t output, sheaf_error *err) {
+/* ---- the table ---- */
+
+typedef struct fill_work {
+  copier *c;
+  copy_output *out;
+} fill_work;
+
+static int fill_scalars(void *user, sheaf_table *table, sheaf_error *err) {
+  const fill_work *work = user;
+  copier *c = work->c;
+  if (c->layout) return put_scalars(c, work->out, table, err);
+  int rc = 0;
+  for (size_t k = 0; rc >= 0 && k < c->plan->ncolumn; k++)
+    if (c->plan->column[k].role == SHEAF_ROLE_SCALAR)
+      rc = copy_whole_column(c, work->out, table, &c->plan->column[k], err);
+  return rc;
+}
+
+int sheaf_copier_create(copier *c, size_t output, sheaf_error *err) {
+  const sheaf_copyplan *plan = c->plan;
   copy_output *out = &c->output[output];
+  fill_work work = {c, out};
+  sheaf_column_plan *columns = calloc(plan->ncolumn + 1, sizeof *columns);
+  if (!columns) return no_memory(err);
+  for (size_t i = 0; i < plan->ncolumn; i++) {
+    const sheaf_copycolumn *from = &plan->column[i];
+    const sheaf_rowfield *field = c->layout ? sheaf_rowlayout_find(c->layout, from->source) : NULL;
+    memcpy(columns[i].source, from->pattern, sizeof columns[i].source);
+    memcpy(columns[i].name, from->name, sizeof columns[i].name);
+    columns[i].bulk = from->role >= SHEAF_ROLE_ARRAY;
+    columns[i].ndim = from->ndim;
+    columns[i].often = field && out->often[field - c->layout->field];
+  }
+  const int rc = sheaf_table_create_main(c->ms[0], out->path, out->nrow, columns, plan->ncolumn,
+                                         c->layout != NULL, fill_scalars, &work, err);
+  free(columns);
+  return rc;
+}
+
+int sheaf_copier_texts(copier *c, size_t output, sheaf_error *err) {
   sheaf_table *table = NULL;
-  int rc = sheaf_table_open(&table, out->path, 1, err);
-  if (rc >= 0 && c->layout) rc = put_scalars(c, out, table, err);
+  int rc = 0;
   for (size_t k = 0; rc >= 0 && k < c->plan->ncolumn; k++) {
     const sheaf_copycolumn *column = &c->plan->column[k];
-    if (column->role == SHEAF_ROLE_SCALAR && !c->layout)
-      rc = copy_whole_column(c, out, table, column, err);
-    if (column->role == SHEAF_ROLE_CELLS) rc = copy_cells(c, output, table, column, err);
+    if (column->role != SHEAF_ROLE_CELLS) continue;
+    if (!table) rc = sheaf_table_open(&table, c->output[output].path, 1, err);
+    if (rc >= 0) rc = copy_cells(c, output, table, column, err);
     if (rc >= 0) rc = sheaf_cancel_check(err);
   }
-  if (rc >= 0) rc = sheaf_table_flush(table, err);
+  if (rc >= 0 && table) rc = sheaf_table_flush(table, err);
   sheaf_table_close(table);
   return rc;
 }

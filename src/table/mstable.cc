@@ -108,7 +108,7 @@ void bind_column(SetupNewTable& setup, const ColumnDesc& desc, const sheaf_colum
 
 int sheaf_table_create_main(const char* pattern, const char* to, int64_t nrow,
                             const sheaf_column_plan* columns, size_t n, int is_ms,
-                            sheaf_error* err) {
+                            sheaf_table_fill* fill, void* user, sheaf_error* err) {
   return sheaf::isolated(err, to, [&](sheaf_error* why) {
     return guard(why, to, [&] {
       const Table from = open_table(pattern, false);
@@ -128,8 +128,10 @@ int sheaf_table_create_main(const char* pattern, const char* to, int64_t nrow,
       Table table(setup, TableLock(TableLock::NoLocking), nrow);
       if (is_ms) table.tableInfo() = from.tableInfo();
       table.flushTableInfo();
-      table.flush();
-      return 0;
+      sheaf_table handle{table, to, {}};
+      const int rc = fill ? fill(user, &handle, why) : 0;
+      if (rc >= 0) table.flush();
+      return rc;
     });
   });
 }

@@ -77,8 +77,9 @@ int sheaf_table_get_rows(const sheaf_table *table, const char *column, const int
                          int64_t n, void *out, sheaf_error *err);
 int sheaf_table_put_range(sheaf_table *table, const char *column, int64_t row0, int64_t n,
                           const void *in, sheaf_error *err);
-/* Like put_range, for rows of a new table that nothing was put into yet, in ascending order: an
- * incremental storage manager gets only the values that differ from the row before. `before` is the
+/* Like put_range, for rows of a table that is being made (sheaf_table_create_main's `fill`) and that
+ * nothing was put into yet, in ascending order: an incremental storage manager gets only the values
+ * that differ from the row before, as it repeats the last one in rows of a new table only. `before` is the
  * value of row0 - 1, NULL when there is none or it is not known. */
 int sheaf_table_put_new(sheaf_table *table, const char *column, int64_t row0, int64_t n,
                         const void *in, const void *before, sheaf_error *err);
@@ -145,14 +146,17 @@ typedef struct sheaf_column_plan {
   int often;       /* a scalar that changes often: no incremental manager */
   int ndim;        /* of bulk cells, where the description leaves it open; 0: as described */
 } sheaf_column_plan;
+/* Puts values into a new table; 0 or an error. */
+typedef int sheaf_table_fill(void *user, sheaf_table *table, sheaf_error *err);
 /* Makes the main table of a MeasurementSet at `to` with nrow rows. Descriptions and keywords come
  * from `pattern` (a table with those columns); bulk columns get a tiled manager of their own
  * without cells, ids and times incremental managers, antennas and data description standard
  * managers, as CASA does. With is_ms, type, subtype and plain keywords are
- * copied (but for those that tell the order of rows); sub-tables never. */
+ * copied (but for those that tell the order of rows); sub-tables never. `fill` (may be NULL) is called with the open table.
+ */
 int sheaf_table_create_main(const char *pattern, const char *to, int64_t nrow,
                             const sheaf_column_plan *columns, size_t n, int is_ms,
-                            sheaf_error *err);
+                            sheaf_table_fill *fill, void *user, sheaf_error *err);
 
 #ifdef __cplusplus
 }
