@@ -32,13 +32,11 @@ enum {
 
 /* Lines of mpirun that tell the user nothing; a report is what stands between two dashed lines. */
 static const char *const noise[] = {"PMIX ERROR:", "ORTE_ERROR_LOG: Data unpack would read past"};
-static const char *const noisy_reports[] = {"mpirun noticed that process rank",
-                                            "Primary job  terminated normally",
-                                            "exited with non-zero status",
-                                            "does not know how to route a message",
-                                            "a process exited without calling",
-                                            "has exited improperly",
-                                            "mpirun was unable to cleanly terminate"};
+static const char *const noisy_reports[] = {
+    "mpirun noticed that process rank",      "Primary job  terminated normally",
+    "exited with non-zero status",           "does not know how to route a message",
+    "a process exited without calling",      "has exited improperly",
+    "mpirun was unable to cleanly terminate"};
 
 static const char *const host_reports[] = {"unable to reliably start one or more daemons"};
 
