@@ -17,7 +17,8 @@ import pytest
 BUILD = os.environ["SHEAF_BUILD"]
 SHEAF = os.path.join(BUILD, "bin", "sheaf")
 MPISHEAF = os.path.join(BUILD, "bin", "mpisheaf")
-LIMIT_S = 300  # nothing that a test waits for takes a tenth of it; the machine may be slow and busy
+# Nothing that a test waits for takes a tenth of it; the machine may be slow and busy.
+LIMIT_S = int(os.environ.get("SHEAF_TEST_LIMIT_S", 300))
 STEP_S = 0.01
 
 
@@ -41,6 +42,14 @@ def program_of(pid):
     """The name of the program that a process runs, '' when it is gone."""
     try:
         return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return ""
+
+
+def command_of(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline") as f:
+            return f.read().replace("\0", " ")
     except OSError:
         return ""
 
@@ -120,13 +129,14 @@ def ranks_among(pids, program):
 # ---- runs under MPI ----
 
 def survivors(mark):
-    """Waits until all processes with the mark have ended; kills those that do not, and returns them."""
+    """Waits until all processes with the mark have ended; kills those that do not, and returns {pid: command line}."""
     end = time.monotonic() + LIMIT_S
     while (left := marked(mark)) and time.monotonic() < end:
         time.sleep(STEP_S)
+    named = {pid: command_of(pid) for pid in left}
     for pid in left:
         kill(pid)
-    return left
+    return named
 
 
 class Run:

@@ -32,12 +32,13 @@ enum {
 
 /* Lines of mpirun that tell the user nothing; a report is what stands between two dashed lines. */
 static const char *const noise[] = {"PMIX ERROR:", "ORTE_ERROR_LOG: Data unpack would read past"};
-static const char *const noisy_reports[] = {"mpirun noticed that process rank",
-                                            "Primary job  terminated normally",
-                                            "exited with non-zero status",
-                                            "a process exited without calling",
-                                            "has exited improperly",
-                                            "mpirun was unable to cleanly terminate"};
+static const char *const noisy_reports[] = {
+    "mpirun noticed that process rank",      "Primary job  terminated normally",
+    "exited with non-zero status",           "does not know how to route a message",
+    "a process exited without calling",      "has exited improperly",
+    "mpirun was unable to cleanly terminate"};
+
+static const char *const host_reports[] = {"unable to reliably start one or more daemons"};
 
 typedef struct filter {
   char line[BLOCK];
@@ -70,6 +71,7 @@ static struct {
   int terminal_known;
   struct termios terminal;
   filter filter;
+  int lacked_hosts;
 } l = {.local = -1, .remote = -1, .attendant = -1, .status = -1, .mpirun_status = -1, .in = -1};
 
 static int64_t clock_ms(void) {
@@ -284,7 +286,9 @@ static int mentions(const char *text, const char *const *words, size_t n) {
 }
 
 static void close_report(filter *f) {
-  if (!mentions(f->report, noisy_reports, sizeof noisy_reports / sizeof *noisy_reports))
+  if (mentions(f->report, host_reports, 1))
+    l.lacked_hosts = 1; /* hosts_explain is clearer */
+  else if (!mentions(f->report, noisy_reports, sizeof noisy_reports / sizeof *noisy_reports))
     put(STDERR_FILENO, f->report, strlen(f->report));
   f->report[0] = '\0';
 }
@@ -529,5 +533,10 @@ int launch(char **argv, int timeout_s) {
   filter_end(&l.filter);
   restore_terminal();
   if (l.status >= 0) return l.status;
+  if (l.lacked_hosts) return 1;
   return l.mpirun_status ? l.mpirun_status : 1; /* no client ever came */
+}
+
+int launch_lacked_hosts(void) {
+  return l.lacked_hosts;
 }

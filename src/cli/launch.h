@@ -39,6 +39,9 @@ typedef struct launch_record {
  * how long rank 0 may take to start. */
 int launch(char **argv, int timeout_s);
 
+/* After launch: whether mpirun could not start its daemon on another host. */
+int launch_lacked_hosts(void);
+
 /* Makes the connection's address; sets LAUNCH_VARIABLE. Returns 0, or -1 after a message. */
 int launch_listen(void);
 

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hosts.h"
 #include "launch.h"
 
 enum { USAGE = 2, START_S = 150 };
@@ -200,8 +201,9 @@ static int check_file(const char *option, const char *path) {
 
 static int check_option(char **word) {
   if (is_one_of(*word, "n", "np")) return check_number(*word, word[1]);
-  if (is_one_of(*word, "hostfile", "machinefile")) return check_file(*word, word[1]);
-  return 0;
+  const int is_file = is_one_of(*word, "hostfile", "machinefile");
+  if (is_file || is_one_of(*word, "host", "H")) hosts_remember(is_file, word[1]);
+  return is_file ? check_file(*word, word[1]) : 0;
 }
 
 /* Options of sheaf, which begin the command. */
@@ -427,7 +429,9 @@ static int run(char **argument) {
   add(&w, self);
   add(&w, session && wants_window() ? "--rank-with-window" : "--rank");
   for (size_t i = 0; i < command.n; i++) add(&w, command.word[i]);
-  return launch(w.word, START_S);
+  const int status = launch(w.word, START_S);
+  if (launch_lacked_hosts()) hosts_explain(directory);
+  return status;
 }
 
 int main(int argc, char **argv) {

@@ -53,7 +53,7 @@ static void give_up(int status, const char *text) {
 
 static void *guard_main(void *none) {
   (void)none;
-  char text[128];
+  char text[192];
   for (int left_ms = guard.seconds * 1000; left_ms > 0; left_ms -= GUARD_MS) {
     struct pollfd p[2] = {{.fd = guard.over[0]}, {.fd = guard.notice, .events = POLLIN}};
     if (poll(p, 2, GUARD_MS) < 0) continue;
@@ -61,7 +61,10 @@ static void *guard_main(void *none) {
     if (p[1].revents & POLLIN) give_up(1, "a server process ended before it had started");
     if (guard.text && sheaf_cancelled()) give_up(128 + sheaf_cancelled(), NULL);
   }
-  snprintf(text, sizeof text, "%s within %d s", guard.text ? guard.text : "", guard.seconds);
+  snprintf(text, sizeof text,
+           "%s within %d s; each host needs this installation under the same path, and must reach "
+           "the others",
+           guard.text ? guard.text : "", guard.seconds);
   give_up(guard.status, guard.text ? text : NULL);
   return NULL;
 }

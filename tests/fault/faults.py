@@ -38,8 +38,8 @@ def stamps(path):
     return found
 
 
-def sheaf(*words, limit_s=LIMIT_S, **options):
-    return subprocess.run([SHEAF, "--nologfile", *words], text=True, capture_output=True, timeout=limit_s, **options)
+def sheaf(*words, limit_s=LIMIT_S, program=SHEAF, **options):
+    return subprocess.run([program, "--nologfile", *words], text=True, capture_output=True, timeout=limit_s, **options)
 
 
 def verify(output):

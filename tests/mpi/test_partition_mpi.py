@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "python"))
 import inputs  # noqa: E402
+from outputs import differing, files  # noqa: E402
 from runs import LIMIT_S, MPISHEAF, SHEAF, Run  # noqa: E402
 
 pytest.importorskip("casacore.tables")
@@ -37,24 +38,6 @@ def good(*args, **options):
     return done
 
 
-def files(path):
-    """{name: content, or target of the link} of everything below, without HISTORY, which holds times and commands,
-    without locks, which name processes, and without arrays of sub-tables (table.f0i), in which casacore leaves bytes
-    unset; subtables() has their values."""
-    found = {}
-    for root, dirs, names in os.walk(path):
-        dirs[:] = [d for d in dirs if d != "HISTORY"]
-        for name in names + [d for d in dirs if os.path.islink(os.path.join(root, d))]:
-            full = os.path.join(root, name)
-            key = os.path.relpath(full, path)
-            if os.path.islink(full):
-                found[key] = os.readlink(full)
-            elif name != "table.lock" and not re.fullmatch(r"table\.f\d+i", name):
-                with open(full, "rb") as f:
-                    found[key] = f.read()
-    return found
-
-
 def history(path):
     with table(path + "/HISTORY", ack=False) as t:
         return {n: t.getcol(n) for n in ("MESSAGE", "ORIGIN", "PRIORITY", "APPLICATION")}
@@ -65,10 +48,6 @@ def subtables(path):
     parts = os.path.join(path, "SUBMSS")
     found = describe(os.path.join(parts, min(os.listdir(parts))) if os.path.isdir(parts) else path)
     return {name: found[name] for name in found if name != "HISTORY"}
-
-
-def differing(a, b):
-    return sorted(k for k in set(a) | set(b) if a.get(k) != b.get(k))
 
 
 @pytest.mark.parametrize("source, axis", CASES)

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,10 +159,20 @@ def test_names(fits, folder):
     assert left_over(folder) == ["folder", "link"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_no_permission(fits, folder):
-    os.mkdir("closed", 0o555)
-    assert "Permission denied" in refuse(fits, "closed/a.ms")
+def test_no_permission(fits, ordinary):
+    copy = ordinary.give(shutil.copy(fits, ordinary.folder))
+    os.mkdir(ordinary.folder + "/closed", 0o555)
+
+    def refused():
+        done = subprocess.run([ordinary.sheaf, "importuvfits", "fitsfile=" + copy, "vis=closed/a.ms"], cwd=ordinary.folder,
+                              capture_output=True, text=True, timeout=LIMIT_S, **ordinary.options)
+        return done.returncode == 1 and "Permission denied" in done.stderr
+    assert refused()
+    os.rename(ordinary.folder + "/closed", ordinary.folder + "/open")
+    os.mkdir(ordinary.folder + "/closed")
+    ordinary.give(ordinary.folder + "/closed")
+    os.chmod(copy, 0)
+    assert refused() and os.listdir(ordinary.folder + "/closed") == []
 
 
 def run(code, **more):

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import tempfile
 
 import numpy as np
@@ -575,16 +576,20 @@ def test_an_ms_without_rows(folder):
     assert os.listdir() == ["in.ms"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_no_permission(rich, folder):
-    (folder / "locked").mkdir(mode=0o500)
-    with pytest.raises(sheaf.FileError, match="locked"):
-        sheaf.partition(rich, "locked/out.mms")
-    shutil.copytree(rich, "in.ms")
-    os.chmod("in.ms/table.dat", 0)
-    with pytest.raises(sheaf.Error, match="in.ms"):
-        sheaf.partition("in.ms", "out.mms")
-    assert not os.path.exists("out.mms")
+def test_no_permission(rich, ordinary):
+    place = ordinary.folder
+    vis = ordinary.give(shutil.copytree(rich, place + "/in.ms"))
+    os.mkdir(place + "/locked", 0o500)
+    os.chmod(ordinary.give(place + "/locked"), 0o500)
+
+    def refuse(output, text):
+        done = subprocess.run([ordinary.sheaf, "partition", "vis=" + vis, "outputvis=" + output], cwd=place, text=True,
+                              capture_output=True, **ordinary.options)
+        assert done.returncode == 1 and "Permission denied" in done.stderr and text in done.stderr, done.stderr
+    refuse("locked/out.mms", "locked")
+    os.chmod(place + "/in.ms/table.dat", 0)
+    refuse("out.mms", "in.ms")
+    assert not os.path.exists(place + "/out.mms")
 
 
 # ---- real data of several telescopes, where there is any ----
