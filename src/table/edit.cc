@@ -785,15 +785,30 @@ int sheaf_edit_sync(sheaf_edit* edit, sheaf_error* err) {
   });
 }
 
+static void fill_touch(const sheaf_edit* edit, sheaf_touch* touch) {
+  touch->path = edit->path.c_str();
+  touch->restructured = edit->changed;
+  touch->ncolumn = edit->dat.desc->ncolumn();
+  touch->nmanager = static_cast<uint32_t>(edit->dat.managers.size());
+}
+
 int sheaf_edit_publish(sheaf_edit* edit, sheaf_touch* touch, sheaf_error* err) {
   return guard(err, edit->path.c_str(), [&] {
-    touch->path = edit->path.c_str();
-    touch->restructured = edit->changed;
-    touch->ncolumn = edit->dat.desc->ncolumn();
-    touch->nmanager = static_cast<uint32_t>(edit->dat.managers.size());
+    fill_touch(edit, touch);
     edit->commit();
     return 0;
   });
+}
+
+void sheaf_edit_adopt(sheaf_edit* edit, sheaf_touch* touch) {
+  fill_touch(edit, touch);
+  edit->prepared = edit->synced = edit->changed = false;
+  edit->added.clear();
+  edit->removed.clear();
+}
+
+void sheaf_edit_leave(sheaf_edit* edit) {
+  edit->prepared = false;
 }
 
 int sheaf_edit_commit(sheaf_edit* edit, sheaf_error* err) {
@@ -803,9 +818,85 @@ int sheaf_edit_commit(sheaf_edit* edit, sheaf_error* err) {
   return rc < 0 ? rc : sheaf_tables_touch(&touch, 1, err);
 }
 
-int sheaf_edit_recover(const char* table_path, sheaf_error* err) {
-  sheaf_edit* edit;
-  const int rc = sheaf_edit_begin(&edit, table_path, err);
-  sheaf_edit_close(edit);
-  return rc;
+namespace {
+
+void link_entry(const std::string& from, const std::string& to);
+
+void link_folder(const std::string& from, const std::string& to, const sheaf_edit* edit) {
+  struct stat st;
+  if (stat(from.c_str(), &st) < 0 || mkdir(to.c_str(), st.st_mode & 07777) < 0)
+    throw Failure(SHEAF_ERR_IO, "cannot make " + to + ": " + strerror(errno));
+  for (const std::string& name : files_in(from)) {
+    if (name == "." || name == "..") continue;
+    std::string as = name;
+    if (edit) {
+      bool gone = name == "table.dat" && edit->prepared;
+      for (uInt seq : edit->removed) gone |= is_file_of(name.c_str(), seq);
+      if (gone) continue;
+      if (name == pending_dat) as = "table.dat";
+    }
+    link_entry(from + "/" + name, to + "/" + as);
+  }
+  sync_file(to, true);
+}
+
+void link_entry(const std::string& from, const std::string& to) {
+  struct stat st;
+  if (lstat(from.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) {
+    link_folder(from, to, nullptr);
+    return;
+  }
+  int bad = 0;
+  if (S_ISLNK(st.st_mode)) {
+    char target[4096];
+    const ssize_t n = readlink(from.c_str(), target, sizeof target - 1);
+    if (n >= 0) target[n] = '\0';
+    bad = n < 0 || symlink(target, to.c_str()) < 0;
+  } else {
+    bad = linkat(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), 0) < 0;
+  }
+  if (bad) throw Failure(SHEAF_ERR_IO, "cannot link " + to + ": " + strerror(errno));
+}
+
+bool has_rest(const std::string& path) {
+  for (const std::string& name : files_in(path))
+    if (name == pending_dat || name == former_dat || is_hidden_rest(name.c_str())) return true;
+  return false;
+}
+
+}  // namespace
+
+int sheaf_edit_link(sheaf_edit* edit, const char* path, const char* to, sheaf_error* err) {
+  return guard(err, path, [&] {
+    if (edit) {
+      edit->prepare();
+      edit->sync();
+    }
+    link_folder(path, to, edit);
+    return 0;
+  });
+}
+
+int sheaf_edit_resume(const char* path, sheaf_error* err) {
+  return guard(err, path, [&] {
+    const std::string table = path, pending = table + "/" + pending_dat;
+    if (!exists(pending)) return 0;
+    read_dat(table, pending_dat);
+    const std::string former = table + "/" + former_dat;
+    if (!exists(former) && link((table + "/table.dat").c_str(), former.c_str()) < 0)
+      throw Failure(SHEAF_ERR_IO, "cannot link " + former + ": " + strerror(errno));
+    if (rename(pending.c_str(), (table + "/table.dat").c_str()) < 0)
+      throw Failure(SHEAF_ERR_IO, "cannot replace " + table + "/table.dat: " + strerror(errno));
+    sync_file(table, true);
+    recover(table, read_dat(table, "table.dat"));
+    return 0;
+  });
+}
+
+int sheaf_edit_recover(const char* path, sheaf_error* err) {
+  sheaf_casacore_log_install();
+  return guard(err, path, [&] {
+    if (has_rest(path)) recover(path, read_dat(path, "table.dat"));
+    return 0;
+  });
 }

@@ -39,6 +39,8 @@ enum { line, result, value, progress, told };
 
 enum { LOOK_MS = 50 };  // how often the parent looks whether it is cancelled
 
+thread_local bool patient = false;  // a child at work is not ended when the task is cancelled
+
 // In the child:
 int pipe_out = -1;
 const char* child_where;
@@ -59,7 +61,7 @@ bool write_all(int fd, const void* data, size_t n) {
 // False when the task is cancelled: by a signal, or on a server by the client.
 bool wait_readable(int fd) {
   struct pollfd one = {fd, POLLIN, 0};
-  while (!sheaf_cancelled())
+  while (patient || !sheaf_cancelled())
     if (poll(&one, 1, LOOK_MS) > 0) return true;
   return false;
 }
@@ -210,6 +212,18 @@ int isolated(sheaf_error* err, const char* where, const std::function<int(sheaf_
   if (is_child()) return body(err);
   return sheaf_isolated(where, call_function, const_cast<std::function<int(sheaf_error*)>*>(&body),
                         nullptr, err);
+}
+
+int isolated_whole(sheaf_error* err, const char* where,
+                   const std::function<int(sheaf_error*)>& body) {
+  patient = true;
+  const int rc = isolated(err, where, [&](sheaf_error* why) {
+    prctl(PR_SET_PDEATHSIG, 0);
+    for (int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_IGN);
+    return body(why);
+  });
+  patient = false;
+  return rc;
 }
 
 }  // namespace sheaf

@@ -18,5 +18,10 @@ namespace sheaf {
 // early (`where` names the work), SHEAF_ERR_INTERRUPTED when the user stopped it.
 int isolated(sheaf_error* err, const char* where, const std::function<int(sheaf_error*)>& body);
 
+// As isolated, for work that must not stop half-way: the child goes on when the task is cancelled,
+// and when its parent dies.
+int isolated_whole(sheaf_error* err, const char* where,
+                   const std::function<int(sheaf_error*)>& body);
+
 }  // namespace sheaf
 #endif
