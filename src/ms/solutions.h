@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * solutions.h - a calibration table in memory: real parameters of one antenna, window and time each.
+ * solutions.h - a calibration table in memory: real parameters of one antenna, window and time
+ * each.
  *
- * The whole table is read at once (casacore, read-only, without locks); its size is checked against the memory
- * budget first. Nothing is shared; free it with sheaf_solutions_free. */
+ * The whole table is read at once (casacore, read-only, without locks); its size is checked against
+ * the memory budget first. Nothing is shared; free it with sheaf_solutions_free. */
 #ifndef SHEAF_MS_SOLUTIONS_H
 #define SHEAF_MS_SOLUTIONS_H
 
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "table/fields.h"
 
 typedef struct sheaf_solution {
   double time_s;
@@ -33,11 +35,12 @@ typedef struct sheaf_solutions {
   void *memory[2];
 } sheaf_solutions;
 
-/* The SubType of a calibration table ("B TSYS"). SHEAF_ERR_NOTFOUND when `path` is no table, SHEAF_ERR_DATA when it is no
- * calibration table. */
+/* The SubType of a calibration table ("B TSYS"). SHEAF_ERR_NOTFOUND when `path` is no table,
+ * SHEAF_ERR_DATA when it is no calibration table. */
 int sheaf_solutions_type(const char *path, char *type, size_t size, sheaf_error *err);
-/* Reads FPARAM and FLAG of npar parameters. fields NULL: all; else only solutions of these nfield fields.
- * SHEAF_ERR_DATA for cells that do not fit their window, SHEAF_ERR_EMPTY when there is no solution, SHEAF_ERR_NOMEM. */
+/* Reads FPARAM and FLAG of npar parameters. fields NULL: all; else only solutions of these nfield
+ * fields. SHEAF_ERR_DATA for cells that do not fit their window, SHEAF_ERR_EMPTY when there is no
+ * solution, SHEAF_ERR_NOMEM. */
 int sheaf_solutions_read(sheaf_solutions *solutions, const char *path, int npar,
                          const int32_t *fields, size_t nfield, sheaf_error *err);
 void sheaf_solutions_free(sheaf_solutions *solutions);
