@@ -13,5 +13,9 @@
  * Fails as sheaf_history_rows_add. */
 int sheaf_history_append(const char *ms_path, const char *task, const char *version,
                          const json_t *params, sheaf_error *err);
+/* The same for an MS that is in use: a death leaves HISTORY as before or with all lines
+ * (ms/rewrite.h). An MS without HISTORY stays without, with a warning. */
+int sheaf_history_record(const char *ms_path, const char *task, const char *version,
+                         const json_t *params, sheaf_error *err);
 
 #endif

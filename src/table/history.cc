@@ -49,8 +49,9 @@ void put_row(casacore::MSHistoryColumns& columns, casacore::rownr_t row, double 
   columns.cliCommand().put(row, none);
 }
 
-void add_rows(const char* ms_path, const char* origin, const char* const* messages, size_t n) {
-  casacore::MSHistory history(open_history(ms_path));
+void add_rows(const casacore::Table& table, const char* origin, const char* const* messages,
+              size_t n) {
+  casacore::MSHistory history(table);
   casacore::MSHistoryColumns columns(history);
   const casacore::rownr_t first = history.nrow();
   const double now_s = casacore::MVTime(casacore::Time()).second();
@@ -66,7 +67,19 @@ extern "C" int sheaf_history_rows_add(const char* ms_path, const char* origin,
   sheaf_casacore_log_install();
   return sheaf::isolated(err, ms_path, [&](sheaf_error* inner) {
     return sheaf::guard(inner, ms_path, [&] {
-      add_rows(ms_path, origin, messages, n);
+      add_rows(open_history(ms_path), origin, messages, n);
+      return 0;
+    });
+  });
+}
+
+extern "C" int sheaf_history_rows_put(const char* history_path, const char* origin,
+                                      const char* const* messages, size_t n, sheaf_error* err) {
+  sheaf_casacore_log_install();
+  return sheaf::isolated(err, history_path, [&](sheaf_error* inner) {
+    return sheaf::guard(inner, history_path, [&] {
+      const casacore::TableLock none(casacore::TableLock::NoLocking);
+      add_rows(casacore::Table(history_path, none, casacore::Table::Update), origin, messages, n);
       return 0;
     });
   });

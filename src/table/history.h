@@ -18,6 +18,10 @@ extern "C" {
 int sheaf_history_rows_add(const char *ms_path, const char *origin, const char *const *messages,
                            size_t n, sheaf_error *err);
 
+/* As above, into the HISTORY table at `history_path` itself. */
+int sheaf_history_rows_put(const char *history_path, const char *origin,
+                           const char *const *messages, size_t n, sheaf_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -5,7 +5,10 @@
 
 /* Every task, ordered by name. */
 #define SHEAF_TASKS(X) \
+  X(clearcal)          \
+  X(delmod)            \
   X(importuvfits)      \
+  X(initweights)       \
   X(listobs)           \
   X(listpartition)     \
   X(partition)         \
