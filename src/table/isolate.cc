@@ -14,8 +14,10 @@
 #include <unistd.h>
 
 #include <exception>
+#include <iostream>
 #include <mutex>
 #include <new>
+#include <streambuf>
 #include <string>
 #include <vector>
 
@@ -115,6 +117,25 @@ void send_progress(void*, int64_t n) {
   send_result(SHEAF_ERR_IO, error);
 }
 
+// What casacore writes to standard error becomes lines of the log. While an exception is under way,
+// whose text is the error, they tell nothing new.
+class LogBuffer : public std::streambuf {
+ public:
+  int overflow(int c) override {
+    if (c != '\n') {
+      line_ += static_cast<char>(c);
+      return c;
+    }
+    if (!line_.empty())
+      sheaf_log(std::uncaught_exceptions() ? SHEAF_LOG_DEBUG : SHEAF_LOG_WARN, "%s", line_.c_str());
+    line_.clear();
+    return c;
+  }
+
+ private:
+  std::string line_;
+};
+
 void send_value(json_t* json) {
   if (!json) return;
   char* text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -133,6 +154,7 @@ void send_value(json_t* json) {
   std::set_terminate(die_with_reason);
   sheaf_log_redirect(send_line, nullptr);
   sheaf_progress_redirect(send_progress, nullptr);
+  std::cerr.rdbuf(new LogBuffer);  // the child never returns
   sheaf_error error;
   sheaf_error_clear(&error);
   child_error = &error;

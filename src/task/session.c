@@ -27,11 +27,24 @@ void sheaf_session_begin(void) {
            strcmp(directory, "/") ? directory : "", stamp);
 }
 
+/* Whether the file can be written to; it does not exist before the first task runs. */
+static int try_log(const char *path, sheaf_error *err) {
+  const int is_new = access(path, F_OK) < 0;
+  const int rc = sheaf_log_file(path, err);
+  settled = 0;
+  if (rc >= 0 && is_new) unlink(path);
+  return rc;
+}
+
 int sheaf_session_log(const char *path, sheaf_error *err) {
   if (path && strlen(path) >= sizeof asked)
     return sheaf_fail(err, SHEAF_ERR_ARG,
                       "the log file's name has %zu characters; %zu are possible", strlen(path),
                       sizeof asked - 1);
+  if (path && path[0] && strcmp(path, "none")) {
+    const int rc = try_log(path, err);
+    if (rc < 0) return rc;
+  }
   snprintf(asked, sizeof asked, "%s", path ? path : "");
   settled = 0;
   return sheaf_log_file(NULL, err);

@@ -191,6 +191,21 @@ def test_log_file_of_a_session(tmp_path):
     assert "echo( value=3 )" in (tmp_path / names[1]).read_text()
 
 
+def test_log_file_that_cannot_be_opened(tmp_path):
+    """It is told at once, and the one before stays."""
+    done = run_with_fakes(
+        "import sheaf, os\n"
+        "sheaf.log_file('a.log'); print(os.listdir('.'))\n"
+        "for path in ('/nosuch/x', '.'):\n"
+        "  try: sheaf.log_file(path)\n"
+        "  except OSError as e: print(e)\n"
+        "sheaf.echo(1)\n", tmp_path, SHEAF_LOGFILE="")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and lines[0] == "[]", done.stderr
+    assert "/nosuch/x" in lines[1] and "No such file or directory" in lines[1] and "Is a directory" in lines[2]
+    assert "echo( value=1 )" in (tmp_path / "a.log").read_text() and os.listdir(tmp_path) == ["a.log"]
+
+
 def test_import_writes_nothing(tmp_path):
     done = run_with_fakes("import sheaf; help(sheaf.echo)", tmp_path, SHEAF_LOGFILE="")
     assert done.returncode == 0 and "Returns its parameter" in done.stdout
