@@ -74,18 +74,21 @@ static void inside(const sheaf_inplace *p, const char *name, char out[4200]) {
   snprintf(out, 4200, "%s/%s", p->vis, name);
 }
 
-/* Finishes or undoes what a dead task left. */
-static int recover(sheaf_inplace *p, sheaf_error *err) {
+/* Finishes or undoes what a dead task left; `settle`: table.lock of every member may be behind. */
+static int recover(sheaf_inplace *p, int settle, sheaf_error *err) {
   char mark[4200], fresh[4200];
   int rc = 0;
   inside(p, MARK, mark);
   inside(p, FRESH, fresh);
-  const int resume = sheaf_path_exists(mark);
-  if (resume) sheaf_log(SHEAF_LOG_INFO, "%s: an interrupted commit is finished", p->vis);
-  for (size_t i = 0; i < p->n && rc == 0; i++)
-    rc = resume ? sheaf_edit_resume(p->members[i], err) : sheaf_edit_recover(p->members[i], err);
+  const int marked = sheaf_path_exists(mark);
+  settle |= marked || sheaf_path_exists(fresh);
+  if (marked) sheaf_log(SHEAF_LOG_INFO, "%s: an interrupted commit is finished", p->vis);
+  for (size_t i = 0; i < p->n && rc == 0; i++) {
+    if (!marked) rc = sheaf_edit_recover(p->members[i], err);
+    if (settle && rc == 0) rc = sheaf_edit_resume(p->members[i], err);
+  }
   if (rc == 0 && sheaf_path_exists(fresh)) rc = sheaf_tree_remove(fresh, err);
-  if (rc == 0 && resume && unlink(mark) < 0)
+  if (rc == 0 && marked && unlink(mark) < 0)
     rc = sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "cannot remove %s", mark);
   return rc;
 }
@@ -136,62 +139,64 @@ static int sync_folder(const char *path, sheaf_error *err) {
   return bad ? sheaf_fail_errno(err, SHEAF_ERR_IO, bad, "cannot sync %s", path) : 0;
 }
 
-/* All members change by one exchange of names. 1 when it was done; 0 where the file system lacks
- * hard links or the exchange, or the Multi-MS is not laid out that way. */
-static int commit_by_exchange(sheaf_inplace *p, sheaf_touch *touches, sheaf_error *err) {
+/* A second SUBMSS, ready and on disk. 1, or 0 where the file system lacks hard links, its disk is
+ * full, or the Multi-MS is not laid out that way. */
+static int make_fresh(sheaf_inplace *p, const char *now, const char *fresh) {
+  sheaf_error why;
+  if (!are_together(p) || !nothing_else(p, now)) return 0;
+  if (link_members(p, fresh, &why) == 0 && sync_folder(fresh, &why) == 0) return 1;
+  sheaf_log(SHEAF_LOG_DEBUG, "%s: members are changed one by one: %s", p->vis, why.text);
+  sheaf_tree_remove(fresh, &why);
+  return 0;
+}
+
+/* All members change by one exchange of names. 1, or 0 where the file system lacks the exchange. */
+static int exchange(const sheaf_inplace *p, const char *now, const char *fresh, sheaf_error *err) {
+  if (renameat2(AT_FDCWD, fresh, AT_FDCWD, now, RENAME_EXCHANGE) == 0) return 1;
+  if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EXDEV) return 0;
+  return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "cannot exchange %s of %s", MEMBERS, p->vis);
+}
+
+static int commit_by_exchange(sheaf_inplace *p, sheaf_error *err) {
   char now[4200], fresh[4200];
   sheaf_error ignored;
   inside(p, MEMBERS, now);
   inside(p, FRESH, fresh);
-  if (!are_together(p) || !nothing_else(p, now)) return 0;
-  int rc = sheaf_inplace_prepare(p, err);
-  if (rc < 0) return rc;
-  if (link_members(p, fresh, &ignored) < 0) { /* a full disk, or no hard links */
-    sheaf_log(SHEAF_LOG_DEBUG, "%s: members are changed one by one: %s", p->vis, ignored.text);
-    sheaf_tree_remove(fresh, &ignored);
-    return 0;
-  }
-  rc = sync_folder(fresh, err);
-  if (rc == 0 && renameat2(AT_FDCWD, fresh, AT_FDCWD, now, RENAME_EXCHANGE) < 0) {
-    const int lacking = errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EXDEV;
-    rc = sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "cannot exchange %s", now);
-    if (lacking) {
-      sheaf_tree_remove(fresh, &ignored);
-      return 0;
-    }
-  }
-  if (rc < 0) {
+  int rc = make_fresh(p, now, fresh);
+  if (rc == 1) rc = exchange(p, now, fresh, err);
+  if (rc <= 0) {
     sheaf_tree_remove(fresh, &ignored);
     return rc;
   }
   for (size_t i = 0; i < p->n; i++)
-    if (p->edits[i]) sheaf_edit_adopt(p->edits[i], &touches[i]);
-  if ((rc = sync_folder(p->vis, err)) < 0) return rc;
-  if (sheaf_tree_remove(fresh, &ignored) < 0)
-    sheaf_log(SHEAF_LOG_WARN, "cannot remove %s: %s", fresh, ignored.text);
-  return 1;
+    if (p->edits[i]) sheaf_edit_adopt(p->edits[i]);
+  rc = sync_folder(p->vis, err);
+  return rc < 0 ? rc : 1;
 }
 
 /* Member by member, with a mark by which the next task finishes what a death interrupts. */
-static int commit_in_turn(sheaf_inplace *p, size_t changed, sheaf_touch *touches,
-                          sheaf_error *err) {
+static int commit_in_turn(sheaf_inplace *p, size_t changed, sheaf_error *err) {
   char mark[4200];
   int rc = 0;
   inside(p, MARK, mark);
+  if (changed > 1) rc = sheaf_file_replace(mark, "", 0, err);
   for (size_t i = 0; i < p->n && rc == 0; i++)
-    if (p->edits[i]) {
-      rc = sheaf_edit_prepare(p->edits[i], err);
-      if (rc == 0) rc = sheaf_edit_sync(p->edits[i], err);
-    }
-  if (rc == 0 && changed > 1) rc = sheaf_file_replace(mark, "", 0, err);
-  if (rc < 0) return rc;
-  for (size_t i = 0; i < p->n && rc == 0; i++)
-    if (p->edits[i] && sheaf_edit_changed(p->edits[i]))
-      rc = sheaf_edit_publish(p->edits[i], &touches[i], err);
+    if (p->edits[i]) rc = sheaf_edit_publish(p->edits[i], err);
   for (size_t i = 0; i < p->n && rc < 0 && changed > 1; i++)
     if (p->edits[i]) sheaf_edit_leave(p->edits[i]); /* what is prepared is for the next task */
-  if (rc == 0 && changed > 1 && unlink(mark) < 0)
-    rc = sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "cannot remove %s", mark);
+  return rc;
+}
+
+/* Removes what a commit needed until table.lock was right again. */
+static int tidy(sheaf_inplace *p, sheaf_error *err) {
+  char path[4200];
+  for (size_t i = 0; i < p->n; i++)
+    if (p->edits[i]) sheaf_edit_tidy(p->edits[i]);
+  inside(p, FRESH, path);
+  const int rc = sheaf_tree_remove(path, err);
+  inside(p, MARK, path);
+  if (rc == 0 && unlink(path) < 0 && errno != ENOENT)
+    return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "cannot remove %s", path);
   return rc;
 }
 
@@ -213,7 +218,7 @@ int sheaf_inplace_begin(sheaf_inplace **inplace, const char *vis, sheaf_error *e
     rc = sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory", vis);
     goto done;
   }
-  SHEAF_TRY(recover(p, err));
+  SHEAF_TRY(recover(p, 0, err));
   *inplace = p;
   return 0;
 done:
@@ -252,19 +257,39 @@ int sheaf_inplace_prepare(sheaf_inplace *p, sheaf_error *err) {
   return 0;
 }
 
+/* Everything that may fail for want of space, and what each table will be. Returns how many change.
+ */
+static int describe_all(sheaf_inplace *p, int wrote, sheaf_touch *touches, size_t *n,
+                        sheaf_error *err) {
+  int changed = 0, rc = sheaf_inplace_prepare(p, err);
+  for (size_t i = 0; i < p->n && rc == 0; i++) {
+    sheaf_edit *edit = p->edits[i];
+    if (edit && sheaf_edit_changed(edit)) {
+      rc = sheaf_edit_sync(edit, err);
+      sheaf_edit_describe(edit, &touches[(*n)++]);
+      changed++;
+    } else if (wrote) {
+      touches[(*n)++] = (sheaf_touch){.path = p->members[i]};
+    }
+  }
+  return rc < 0 ? rc : changed;
+}
+
 int sheaf_inplace_commit(sheaf_inplace *p, int wrote, sheaf_error *err) {
   sheaf_touch *touches = calloc(p->n + 1, sizeof *touches);
-  size_t changed = 0, n = 0;
-  int rc = 0;
+  sheaf_error other;
+  size_t n = 0;
   if (!touches) return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory", p->vis);
-  for (size_t i = 0; i < p->n; i++) changed += p->edits[i] && sheaf_edit_changed(p->edits[i]);
-  if (changed > 1) rc = commit_by_exchange(p, touches, err);
-  if (changed > 0 && rc == 0) rc = commit_in_turn(p, changed, touches, err);
-  for (size_t i = 0; i < p->n; i++) {
-    if (wrote && !touches[i].path) touches[i].path = p->members[i];
-    if (touches[i].path) touches[n++] = touches[i];
+  const int changed = describe_all(p, wrote, touches, &n, err);
+  int rc = changed < 0 ? changed : sheaf_tables_veil(touches, n, err);
+  if (rc == 0 && changed > 1) rc = commit_by_exchange(p, err);
+  if (rc == 0 && changed > 0) rc = commit_in_turn(p, (size_t)changed, err);
+  if (rc >= 0) {
+    rc = sheaf_tables_touch(touches, n, err);
+    if (rc == 0 && changed > 0) rc = tidy(p, err);
+  } else if (changed > 0) {
+    (void)recover(p, 1, &other); /* what the next task would do */
   }
-  if (rc >= 0) rc = sheaf_tables_touch(touches, n, err);
   free(touches);
   return rc < 0 ? rc : 0;
 }

@@ -22,22 +22,36 @@
 
 static const uint64_t spread[256] = {SPREAD64(0), SPREAD64(64), SPREAD64(128), SPREAD64(192)};
 
+#ifdef __SSE2__
+/* Sixteen flags from the low bits of `two`. */
+static void unpack16(uint8_t *out, unsigned two) {
+  const __m128i bit = _mm_set1_epi64x((int64_t)0x8040201008040201);
+  __m128i v = _mm_cvtsi32_si128((int)two);
+  v = _mm_unpacklo_epi8(v, v);
+  v = _mm_shufflelo_epi16(v, _MM_SHUFFLE(1, 1, 0, 0));
+  v = _mm_shuffle_epi32(v, _MM_SHUFFLE(1, 1, 0, 0)); /* eight times each byte */
+  v = _mm_cmpeq_epi8(_mm_and_si128(v, bit), bit);
+  _mm_storeu_si128((__m128i *)out, _mm_and_si128(v, _mm_set1_epi8(1)));
+}
+#endif
+
 void sheaf_bits_unpack(uint8_t *out, const uint8_t *bits, int64_t first, int64_t n) {
   const uint8_t *p = bits + first / 8;
   const int shift = (int)(first % 8);
-  const int64_t whole = n / 8;
+  int64_t i = 0;
+#ifdef __SSE2__
   if (shift == 0) {
-    for (int64_t i = 0; i < whole; i++) memcpy(out + 8 * i, &spread[p[i]], 8);
+    for (; i + 16 <= n; i += 16, p += 2) unpack16(out + i, (unsigned)p[0] | (unsigned)p[1] << 8);
   } else {
-    for (int64_t i = 0; i < whole; i++) {
-      const unsigned two = (unsigned)p[i] | (unsigned)p[i + 1] << 8;
-      memcpy(out + 8 * i, &spread[two >> shift & 255], 8);
-    }
+    for (; i + 16 <= n; i += 16, p += 2)
+      unpack16(out + i, ((unsigned)p[0] | (unsigned)p[1] << 8 | (unsigned)p[2] << 16) >> shift);
   }
-  for (int64_t i = 8 * whole; i < n; i++) {
-    const int64_t e = shift + i;
-    out[i] = p[e / 8] >> (e % 8) & 1;
+#endif
+  for (; i + 8 <= n; i += 8, p++) {
+    const unsigned two = shift ? (unsigned)p[0] | (unsigned)p[1] << 8 : p[0];
+    memcpy(out + i, &spread[two >> shift & 255], 8);
   }
+  for (int64_t k = shift; i < n; i++, k++) out[i] = p[k / 8] >> (k % 8) & 1;
 }
 
 static void set_bit(uint8_t *bits, int64_t e, int on) {

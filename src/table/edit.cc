@@ -475,7 +475,7 @@ void sync_file(const std::string& path, bool directory) {
 }
 
 const char pending_dat[] = SHEAF_LAYOUT_PENDING;
-const char former_dat[] = "table.dat.sheaf-former";  // only while columns are removed
+const char former_dat[] = "table.dat.sheaf-former";  // only while a commit is under way
 
 bool exists(const std::string& path) {
   return sheaf_path_exists(path.c_str()) != 0;
@@ -523,7 +523,8 @@ struct sheaf_edit {
   Dat dat;
   std::vector<Added> added;
   std::set<uInt> removed;
-  bool changed = false, prepared = false, synced = false;
+  uInt64 nrow_in_dat = 0;  // what table.dat says, which may be too few
+  bool changed = false, prepared = false, synced = false, published = false;
 
   std::string file(const std::string& name) const { return path + "/" + name; }
   std::string stem(uInt seq) const { return path + "/table.f" + std::to_string(seq); }
@@ -531,7 +532,8 @@ struct sheaf_edit {
   void write_new();
   void prepare();
   void sync();
-  void commit();
+  void publish();
+  void tidy();
   void undo();
 };
 
@@ -598,6 +600,14 @@ void sheaf_edit::sync() {
       if (is_file_of(name.c_str(), a.seq)) sync_file(file(name), false);
   sync_file(file(pending_dat), false);
   sync_file(path, true);
+  if (nrow_in_dat != dat.nrow) {  // while table.lock is veiled, this count is the only one
+    sheaf_error err;
+    Dat now = read_dat(path, "table.dat");
+    now.nrow = dat.nrow;
+    const std::vector<uChar> bytes = write_dat(now, path);
+    check(sheaf_file_replace(file("table.dat").c_str(), bytes.data(), bytes.size(), &err), err);
+    nrow_in_dat = dat.nrow;
+  }
   synced = true;
 }
 
@@ -610,23 +620,30 @@ void sheaf_edit::undo() {
   unlink_if_there(file(pending_dat));
 }
 
-void sheaf_edit::commit() {
-  prepare();
-  sync();
+void sheaf_edit::publish() {
   if (!prepared) return;
   const std::string now = file("table.dat"), former = file(former_dat);
-  if (!removed.empty() && link(now.c_str(), former.c_str()) < 0)
-    throw Failure(SHEAF_ERR_IO, "cannot link " + former + ": " + strerror(errno));
+  if (link(now.c_str(), former.c_str()) < 0) {  // no hard links: a copy says as much
+    const std::vector<uChar> bytes = write_dat(read_dat(path, "table.dat"), path);
+    sheaf_error err;
+    check(sheaf_file_replace(former.c_str(), bytes.data(), bytes.size(), &err), err);
+  }
   if (rename(file(pending_dat).c_str(), now.c_str()) < 0) {
     const int reason = errno;
     unlink_if_there(former);
     throw Failure(SHEAF_ERR_IO, "cannot replace " + now + ": " + strerror(reason));
   }
   prepared = synced = changed = false;
+  published = true;
   added.clear();
   sync_file(path, true);
+}
+
+void sheaf_edit::tidy() {
+  if (!published) return;
+  published = false;
   remove_managers(path, removed);
-  if (!removed.empty()) unlink_if_there(former);
+  unlink_if_there(file(former_dat));
   removed.clear();
 }
 
@@ -639,10 +656,11 @@ int sheaf_edit_begin(sheaf_edit** edit, const char* table_path, sheaf_error* err
     check(sheaf_path_absolute(table_path, path, sizeof path, &why), why);
     if (!exists(std::string(path) + "/table.dat"))
       throw Failure(SHEAF_ERR_NOTFOUND, std::string(table_path) + ": no such table");
+    check(sheaf_edit_recover(path, &why), why);
     std::unique_ptr<sheaf_edit> e(new sheaf_edit);
     e->path = path;
     e->dat = read_dat(e->path, "table.dat");
-    recover(e->path, e->dat);
+    e->nrow_in_dat = e->dat.nrow;
     e->dat.nrow = count_rows(e->path);  // table.dat may be behind
     *edit = e.release();
     return 0;
@@ -785,23 +803,26 @@ int sheaf_edit_sync(sheaf_edit* edit, sheaf_error* err) {
   });
 }
 
-static void fill_touch(const sheaf_edit* edit, sheaf_touch* touch) {
+void sheaf_edit_describe(const sheaf_edit* edit, sheaf_touch* touch) {
+  *touch = sheaf_touch();
   touch->path = edit->path.c_str();
   touch->restructured = edit->changed;
   touch->ncolumn = edit->dat.desc->ncolumn();
   touch->nmanager = static_cast<uint32_t>(edit->dat.managers.size());
 }
 
-int sheaf_edit_publish(sheaf_edit* edit, sheaf_touch* touch, sheaf_error* err) {
+int sheaf_edit_publish(sheaf_edit* edit, sheaf_error* err) {
   return guard(err, edit->path.c_str(), [&] {
-    fill_touch(edit, touch);
-    edit->commit();
+    edit->publish();
     return 0;
   });
 }
 
-void sheaf_edit_adopt(sheaf_edit* edit, sheaf_touch* touch) {
-  fill_touch(edit, touch);
+void sheaf_edit_tidy(sheaf_edit* edit) {
+  edit->tidy();
+}
+
+void sheaf_edit_adopt(sheaf_edit* edit) {
   edit->prepared = edit->synced = edit->changed = false;
   edit->added.clear();
   edit->removed.clear();
@@ -811,11 +832,35 @@ void sheaf_edit_leave(sheaf_edit* edit) {
   edit->prepared = false;
 }
 
+namespace {
+
+// table.lock as table.dat is now.
+int settle(const std::string& path, sheaf_error* err) {
+  sheaf_touch touch = {};
+  const Dat dat = read_dat(path, "table.dat");
+  touch.path = path.c_str();
+  touch.restructured = 1;
+  touch.ncolumn = dat.desc->ncolumn();
+  touch.nmanager = static_cast<uint32_t>(dat.managers.size());
+  return sheaf_tables_touch(&touch, 1, err);
+}
+
+}  // namespace
+
 int sheaf_edit_commit(sheaf_edit* edit, sheaf_error* err) {
   sheaf_touch touch;
-  if (!edit->changed) return 0;
-  const int rc = sheaf_edit_publish(edit, &touch, err);
-  return rc < 0 ? rc : sheaf_tables_touch(&touch, 1, err);
+  int rc = sheaf_edit_prepare(edit, err);
+  if (rc == 0) rc = sheaf_edit_sync(edit, err);
+  if (rc < 0 || !edit->changed) return rc;
+  sheaf_edit_describe(edit, &touch);
+  if ((rc = sheaf_tables_veil(&touch, 1, err)) < 0) return rc;
+  rc = sheaf_edit_publish(edit, err);
+  sheaf_error other;
+  const int lock = edit->published
+                       ? sheaf_tables_touch(&touch, 1, rc < 0 ? &other : err)
+                       : guard(&other, touch.path, [&] { return settle(edit->path, &other); });
+  if (lock >= 0) sheaf_edit_tidy(edit);
+  return rc < 0 ? rc : lock;
 }
 
 namespace {
@@ -853,7 +898,7 @@ void link_entry(const std::string& from, const std::string& to) {
     if (n >= 0) target[n] = '\0';
     bad = n < 0 || symlink(target, to.c_str()) < 0;
   } else {
-    bad = linkat(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), 0) < 0;
+    bad = link(from.c_str(), to.c_str()) < 0;
   }
   if (bad) throw Failure(SHEAF_ERR_IO, "cannot link " + to + ": " + strerror(errno));
 }
@@ -878,9 +923,13 @@ int sheaf_edit_link(sheaf_edit* edit, const char* path, const char* to, sheaf_er
 }
 
 int sheaf_edit_resume(const char* path, sheaf_error* err) {
+  sheaf_casacore_log_install();
   return guard(err, path, [&] {
     const std::string table = path, pending = table + "/" + pending_dat;
-    if (!exists(pending)) return 0;
+    if (!exists(pending)) {
+      recover(table, read_dat(table, "table.dat"));
+      return settle(table, err);
+    }
     read_dat(table, pending_dat);
     const std::string former = table + "/" + former_dat;
     if (!exists(former) && link((table + "/table.dat").c_str(), former.c_str()) < 0)
@@ -888,15 +937,18 @@ int sheaf_edit_resume(const char* path, sheaf_error* err) {
     if (rename(pending.c_str(), (table + "/table.dat").c_str()) < 0)
       throw Failure(SHEAF_ERR_IO, "cannot replace " + table + "/table.dat: " + strerror(errno));
     sync_file(table, true);
-    recover(table, read_dat(table, "table.dat"));
-    return 0;
+    const int rc = settle(table, err);
+    if (rc == 0) recover(table, read_dat(table, "table.dat"));
+    return rc;
   });
 }
 
 int sheaf_edit_recover(const char* path, sheaf_error* err) {
   sheaf_casacore_log_install();
   return guard(err, path, [&] {
-    if (has_rest(path)) recover(path, read_dat(path, "table.dat"));
-    return 0;
+    if (!has_rest(path)) return 0;
+    const int rc = settle(path, err);
+    if (rc == 0) recover(path, read_dat(path, "table.dat"));
+    return rc;
   });
 }

@@ -127,8 +127,9 @@ int replay(const std::string& path, int fd) {
   if (dir < 0) throw Failure(SHEAF_ERR_IO, "cannot open " + path + ": " + strerror(errno));
   const std::string name = "/proc/self/fd/" + std::to_string(dir);
   const bool locking = can_lock(path);
-  Table table(name, TableLock(locking ? TableLock::UserLocking : TableLock::NoLocking),
-              Table::Update);
+  // Not closed after a failure: casacore would go on writing, and this process ends anyway.
+  Table& table = *new Table(
+      name, TableLock(locking ? TableLock::UserLocking : TableLock::NoLocking), Table::Update);
   if (locking && !table.lock(true, LOCK_TRIES))
     throw Failure(SHEAF_ERR_IO, path + ": another process holds the table's lock");
   Head head;
@@ -145,6 +146,7 @@ int replay(const std::string& path, int fd) {
   }
   table.flush(true);
   if (locking) table.unlock();
+  delete &table;
   return 0;
 }
 

@@ -94,14 +94,33 @@ static int write_record(int fd, const sheaf_aips_out *record, const char *path, 
   return bad ? sheaf_fail_errno(err, SHEAF_ERR_IO, bad, "cannot write %s", path) : 0;
 }
 
+static size_t number_at(const uint8_t *p) {
+  return (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | (size_t)p[3];
+}
+
+/* Length of the sync record; also of a veiled one, which is all there but for that length. */
+static size_t record_length(int fd, int veiled) {
+  static const uint8_t magic[] = {0xbe, 0xbe, 0xbe, 0xbe};
+  uint8_t head[12] = {0};
+  const ssize_t got = pread(fd, head, sizeof head, RECORD_AT);
+  if (got < (ssize_t)sizeof head || memcmp(head + 4, magic, 4) != 0) return 0;
+  const size_t n = number_at(head);
+  return n == 0 && veiled ? number_at(head + 8) + 4 : n;
+}
+
+/* Makes the sync record empty, by its length. */
+static int veil(int fd, const char *path, sheaf_error *err) {
+  const uint8_t zero[4] = {0};
+  if (record_length(fd, 0) == 0) return 0;
+  if (pwrite(fd, zero, 4, RECORD_AT) == 4 && fsync(fd) == 0) return 0;
+  return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "cannot write %s", path);
+}
+
 static int rewrite(int fd, const sheaf_touch *touch, const char *path, sheaf_error *err) {
-  uint8_t head[4] = {0};
   char why[160];
   sync_record r = {0};
   sheaf_aips_out out = {0};
-  if (pread(fd, head, 4, RECORD_AT) < 4) return 0;
-  const size_t n =
-      (size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | (size_t)head[3];
+  const size_t n = record_length(fd, touch->restructured);
   if (n == 0) return 0;
   if (n > RECORD_MOST) return sheaf_fail(err, SHEAF_ERR_DATA, "%s is damaged", path);
   uint8_t *data = malloc(n);
@@ -133,7 +152,7 @@ static int touch_one(const sheaf_touch *touch, sheaf_error *err) {
    * changes. */
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
   (void)fcntl(fd, F_SETLK, &lock);
-  const int rc = rewrite(fd, touch, path, err);
+  const int rc = touch->veil ? veil(fd, path, err) : rewrite(fd, touch, path, err);
   close(fd);
   return rc;
 }
@@ -154,6 +173,17 @@ static int touch_all(void *user, json_t **value, sheaf_error *err) {
 int sheaf_tables_touch(const sheaf_touch *list, size_t n, sheaf_error *err) {
   tables t = {list, n};
   return n == 0 ? 0 : sheaf_isolated(list[0].path, touch_all, &t, NULL, err);
+}
+
+int sheaf_tables_veil(const sheaf_touch *list, size_t n, sheaf_error *err) {
+  sheaf_touch *veils = calloc(n + 1, sizeof *veils);
+  size_t some = 0;
+  if (!veils) return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for %zu tables", n);
+  for (size_t i = 0; i < n; i++)
+    if (list[i].restructured) veils[some++] = (sheaf_touch){.path = list[i].path, .veil = 1};
+  const int rc = sheaf_tables_touch(veils, some, err);
+  free(veils);
+  return rc;
 }
 
 int sheaf_table_touch(const char *path, sheaf_error *err) {

@@ -5,6 +5,7 @@ import shutil
 
 import edits
 import faults
+from inplacefaults import lock_and_put
 
 ADD = ["add:NEW:9:DATA", "add:MARK:0:DATA", "set::K:[1,2,3]", "prepare", "fill:NEW:0", "fill:MARK:1", "sync", "commit"]
 REMOVE = ["remove:ALONE", "drop::WORD", "set:DATA:UNIT:\"mJy\"", "commit"]
@@ -62,6 +63,7 @@ class Place:
                 wrong.append("the cause is not told: " + done.stdout)
             if now == self.before and edits.files(self.path) != self.files_before and not sticky:
                 wrong.append(f"left behind: {set(edits.files(self.path)) - set(self.files_before)}")
+        lock_and_put(self.path)
         # The next one removes what is left, and succeeds.
         edits.edit(self.path, "recover")
         wanted = self.files_before if now == self.before else self.files_after

@@ -12,6 +12,7 @@
  *   SHEAF_FAULT_OPS      only these calls count: a list such as "fsync,rename"
  *   SHEAF_FAULT_RANK     only in this MPI rank
  *   SHEAF_FAULT_NOTE     a file to which every counted change is appended, "k pid call path"
+ *   SHEAF_FAULT_LACK     these calls (a list) always fail with EINVAL, and do not count
  *   SHEAF_FAULT_LOCKS    every fcntl lock is refused with this error */
 #include <dlfcn.h>
 #include <errno.h>
@@ -32,11 +33,12 @@
 static const struct {
   const char *name;
   int number;
-} errors[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO},     {"EROFS", EROFS},   {"EDQUOT", EDQUOT},
-              {"EACCES", EACCES}, {"EFBIG", EFBIG}, {"ENOLCK", ENOLCK}, {"EAGAIN", EAGAIN}, {"ENOSYS", ENOSYS}},
+} errors[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO},       {"EROFS", EROFS},
+              {"EDQUOT", EDQUOT}, {"EACCES", EACCES}, {"EFBIG", EFBIG},
+              {"ENOLCK", ENOLCK}, {"EAGAIN", EAGAIN}, {"ENOSYS", ENOSYS}},
   deaths[] = {{"KILL", SIGKILL}, {"STOP", SIGSTOP}, {"INT", SIGINT}, {"TERM", SIGTERM}};
 
-static const char *under, *only;
+static const char *under, *only, *lack;
 static uint64_t at, *counter;
 static int error, death, sticky, lock_error, note = -1;
 
@@ -65,6 +67,7 @@ __attribute__((constructor)) static void set_up(void) {
   if (counter == MAP_FAILED) abort();
   under = getenv("SHEAF_FAULT_UNDER");
   only = getenv("SHEAF_FAULT_OPS");
+  lack = getenv("SHEAF_FAULT_LACK");
   at = k ? strtoull(k, NULL, 10) : 0;
   error = number_of(what, 0);
   death = number_of(what, 1);
@@ -72,11 +75,10 @@ __attribute__((constructor)) static void set_up(void) {
   if (noted) note = raw_open(noted, O_WRONLY | O_CREAT | O_APPEND);
 }
 
-static int is_counted(const char *call) {
-  if (!only) return 1;
+static int is_listed(const char *list, const char *call) {
   const size_t n = strlen(call);
-  for (const char *p = only; (p = strstr(p, call)); p += n)
-    if ((p == only || p[-1] == ',') && (p[n] == ',' || !p[n])) return 1;
+  for (const char *p = list; (p = strstr(p, call)); p += n)
+    if ((p == list || p[-1] == ',') && (p[n] == ',' || !p[n])) return 1;
   return 0;
 }
 
@@ -89,7 +91,12 @@ static void write_note(uint64_t k, const char *call, const char *path) {
 
 /* Returns 1, with errno, when the call is to fail. */
 static int strike(const char *call, const char *path, int needs_space) {
-  if (!counter || !path || !under || !strstr(path, under) || !is_counted(call)) return 0;
+  if (!counter || !path || !under || !strstr(path, under)) return 0;
+  if (lack && is_listed(lack, call)) {
+    errno = EINVAL;
+    return 1;
+  }
+  if (only && !is_listed(only, call)) return 0;
   const uint64_t k = __atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
   write_note(k, call, path);
   if (at == 0 || k < at) return 0;
