@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "par/client.h"
+#include "par/command.h"
 #include "par/lifeline.h"
 #include "par/server.h"
 #include "par/shm.h"
@@ -174,6 +175,7 @@ static int connect_lifelines(sheaf_error *err) {
 
 /* A forked child is no client and no server: it must not keep lifelines open, and works alone. */
 static void leave_in_child(void) {
+  sheaf_pump_forget();
   sheaf_lifeline_close();
   if (par.rank == 0) sheaf_scheduler_set(NULL);
   par.started = 0;
@@ -247,6 +249,27 @@ int sheaf_par_nserver(void) {
   return par.started && par.rank == 0 ? sheaf_client_nserver() : 0;
 }
 
+const char *sheaf_par_host(void) {
+  if (!par.host[0]) gethostname(par.host, sizeof par.host - 1);
+  return par.host;
+}
+
+void sheaf_par_get_version(sheaf_par_version *v) {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length;
+  *v = (sheaf_par_version){.name = "MPI"};
+  MPI_Get_version(&v->standard[0], &v->standard[1]);
+  MPI_Get_library_version(text, &length);
+  if (strncmp(text, "Open MPI v", 10)) return;
+  snprintf(v->name, sizeof v->name, "Open MPI");
+  sscanf(text + 10, "%d.%d.%d", &v->release[0], &v->release[1], &v->release[2]);
+}
+
+void sheaf_par_obituary(int rank, char *text, size_t size) {
+  (void)rank;
+  snprintf(text, size, "ended");
+}
+
 /* ---- ending ---- */
 
 static void finalize(int status) {
@@ -257,6 +280,10 @@ static void finalize(int status) {
   MPI_Comm_free(&par.comm);
   MPI_Finalize();
   guard_end();
+}
+
+void sheaf_par_commands(sheaf_par_handler *handler, void *user) {
+  sheaf_server_commands(handler, user);
 }
 
 int sheaf_par_serve(void) {
@@ -272,10 +299,19 @@ int sheaf_par_serve(void) {
   return rc < 0 ? 1 : 0;
 }
 
-void sheaf_par_fini(int status) {
+static void stop(int status) {
   if (!par.started || par.rank != 0) return;
   par.started = 0;
   sheaf_scheduler_set(NULL);
+  sheaf_command_end();
   if (sheaf_client_stop()) finalize(status);
   sheaf_lifeline_close();
+}
+
+void sheaf_par_stop(void) {
+  stop(1);
+}
+
+void sheaf_par_fini(int status) {
+  stop(status);
 }
