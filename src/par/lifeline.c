@@ -350,7 +350,9 @@ int sheaf_lifeline_connect(const sheaf_lifeline_address *at, int rank, sheaf_err
 void sheaf_lifeline_at_work(uint64_t round) {
   pthread_mutex_lock(&work_lock);
   work_round = round;
-  sheaf_cancel_set(round && round == cancelled_round ? SIGINT : 0);
+  const int cancelled = round && round == cancelled_round;
+  sheaf_cancel_set(cancelled ? SIGINT : 0);
+  if (cancelled && round & SHEAF_LIFELINE_COMMAND) pthread_kill(main_thread, SIGINT);
   pthread_mutex_unlock(&work_lock);
 }
 

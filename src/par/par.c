@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cancel.h"
@@ -46,6 +47,8 @@ static struct {
   int seconds, status;
   const char *text;
 } guard = {.notice = -1};
+
+static int obituaries = -1; /* a pipe with pairs of rank and status as from wait */
 
 static void give_up(int status, const char *text) {
   if (text) fprintf(stderr, "sheaf: %s\n", text);
@@ -86,15 +89,16 @@ static void guard_end(void) {
   guard.running = 0;
 }
 
-/* mpisheaf leaves us a pipe that it writes to when a server ends, of use while there are no
- * lifelines. */
+/* mpisheaf leaves us a pipe that it writes to when a server ends: while there are no lifelines that
+ * is the only sign, later it tells how the server ended. */
 static void take_notice(void) {
   const char *fd = getenv("SHEAF_START_FD");
   guard.notice = fd ? atoi(fd) : -1;
+  if (guard.notice >= 0) fcntl(guard.notice, F_SETFD, FD_CLOEXEC);
 }
 
 static void leave_notice(void) {
-  if (guard.notice >= 0) close(guard.notice);
+  obituaries = guard.notice;
   guard.notice = -1;
   unsetenv("SHEAF_START_FD");
 }
@@ -265,9 +269,34 @@ void sheaf_par_get_version(sheaf_par_version *v) {
   sscanf(text + 10, "%d.%d.%d", &v->release[0], &v->release[1], &v->release[2]);
 }
 
+/* Reads what the launcher says until it names this rank; 0 when it does not within a moment. */
+static int read_obituary(int rank, int *status) {
+  enum { MOMENT_MS = 1000 };
+  static struct { int known, status; } * read_so_far;
+  if (!read_so_far) read_so_far = calloc((size_t)par.size, sizeof *read_so_far);
+  while (read_so_far && !read_so_far[rank].known) {
+    int32_t pair[2];
+    struct pollfd p = {.fd = obituaries, .events = POLLIN};
+    if (obituaries < 0 || poll(&p, 1, MOMENT_MS) <= 0) return 0;
+    if (read(obituaries, pair, sizeof pair) != (ssize_t)sizeof pair) return 0;
+    if (pair[0] < 0 || pair[0] >= par.size) continue;
+    read_so_far[pair[0]].known = 1;
+    read_so_far[pair[0]].status = pair[1];
+  }
+  if (!read_so_far) return 0;
+  *status = read_so_far[rank].status;
+  return *status != -1;
+}
+
 void sheaf_par_obituary(int rank, char *text, size_t size) {
-  (void)rank;
-  snprintf(text, size, "ended");
+  int status;
+  if (!read_obituary(rank, &status))
+    snprintf(text, size, "ended");
+  else if (WIFSIGNALED(status))
+    snprintf(text, size, "was killed by signal %d (%s)", WTERMSIG(status),
+             strsignal(WTERMSIG(status)));
+  else
+    snprintf(text, size, "ended with exit status %d", WEXITSTATUS(status));
 }
 
 /* ---- ending ---- */

@@ -13,6 +13,11 @@ STATUS = {"busy", "command", "command_start_time", "pid", "ping_time", "pong_che
           "processor", "rank", "timeout"}
 
 
+@pytest.fixture(autouse=True)
+def own_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 def test_responses_have_all_fields():
     s = run("""
         show(eval=client.push_command_request("1+1", True, 1), exec=client.push_command_request("x = 5", True, [2]),
