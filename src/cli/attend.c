@@ -94,7 +94,7 @@ static int take_welcome(int fd, int keep_streams) {
 /* ---- the client ---- */
 
 static void report(int fd, int what, int value) {
-  const launch_record r = {.what = what, .value = value};
+  const launch_record r = {.what = what, .value = value, .status = -1};
   if (send(fd, &r, sizeof r, MSG_NOSIGNAL) < 0) return; /* the launcher is gone: so are we soon */
 }
 
@@ -108,7 +108,7 @@ static int complain(const char *program, int failure) {
 }
 
 /* The client looks at this pipe while MPI starts, when it has no other means to see that a server
- * is gone. */
+ * is gone, and later to learn how one ended: pairs of rank and status. */
 static void pass_notice(int fd) {
   char text[16];
   const int open_fd = fd >= 0 ? dup(fd) : -1; /* survives exec */
@@ -185,7 +185,9 @@ static void hear_launcher(attendant *a) {
     end_client(a);
     return;
   }
-  if (r.what == LAUNCH_LOST && write(a->notice[1], "", 1) < 0) return; /* nobody looks any more */
+  const int32_t notice[2] = {r.value, r.status};
+  if (r.what == LAUNCH_LOST && write(a->notice[1], notice, sizeof notice) < 0)
+    return; /* nobody looks any more */
   if (r.what != LAUNCH_SIGNAL) return;
   if (r.value == SIGCONT && a->terminal) take_terminal();
   kill(a->client, r.value);
@@ -254,18 +256,34 @@ static void open_window(char **argv, const char *self) {
   free(all);
 }
 
-int attend(char **argv, int window, const char *self) {
-  const char *rank = getenv("OMPI_COMM_WORLD_RANK");
-  if (window != 2) prctl(PR_SET_PDEATHSIG, SIGKILL); /* of mpirun, or its daemon */
-  if (rank && strcmp(rank, "0")) {
-    const char *address = getenv(LAUNCH_VARIABLE);
-    const int fd = address ? connect_launcher(address, atoi(rank)) : -1;
-    if (fd >= 0) fcntl(fd, F_SETFD, 0); /* open until the server ends */
+/* ---- a server ---- */
+
+static int attend_server(char **argv, int rank) {
+  const char *address = getenv(LAUNCH_VARIABLE);
+  const int launcher = address ? connect_launcher(address, rank) : -1;
+  launch_record end = {.what = LAUNCH_ENDED, .value = rank, .status = -1};
+  const pid_t parent = getpid(), child = fork();
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
     dup2(STDERR_FILENO, STDOUT_FILENO); /* standard output is the client's alone */
     unsetenv(LAUNCH_VARIABLE);
     execvp(argv[0], argv);
-    return complain(argv[0], errno);
+    _exit(complain(argv[0], errno));
   }
+  if (child < 0) return complain(argv[0], errno);
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  end.status = status;
+  /* A launcher that is gone needs no word. */
+  if (launcher >= 0 && send(launcher, &end, sizeof end, MSG_NOSIGNAL) < 0) return 1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int attend(char **argv, int window, const char *self) {
+  const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+  if (window != 2) prctl(PR_SET_PDEATHSIG, SIGKILL); /* of mpirun, or its daemon */
+  if (rank && strcmp(rank, "0")) return attend_server(argv, atoi(rank));
   if (window == 1) open_window(argv, self);
   if (window != 2) prctl(PR_SET_PDEATHSIG, SIGTERM);
   return attend_client(argv, window == 2);

@@ -49,6 +49,7 @@ typedef struct filter {
 typedef struct server {
   int fd; /* -1: it has ended */
   int rank;
+  int status; /* as from wait; -1: not known */
 } server;
 
 static struct {
@@ -189,8 +190,10 @@ static int is_ours(int fd, int is_local, int *rank) {
   return r.what == LAUNCH_HELLO && !memcmp(r.token, l.token, sizeof l.token);
 }
 
-static void tell_lost(int rank) {
-  if (l.attendant >= 0) tell(l.attendant, LAUNCH_LOST, rank);
+static void tell_lost(const server *s) {
+  const launch_record r = {.what = LAUNCH_LOST, .value = s->rank, .status = s->status};
+  /* When it fails the attendant is gone, and hear_attendant tells. */
+  if (l.attendant >= 0 && send(l.attendant, &r, sizeof r, MSG_NOSIGNAL) < 0) return;
 }
 
 static void admit_server(int fd, int rank) {
@@ -200,14 +203,17 @@ static void admit_server(int fd, int rank) {
     return;
   }
   l.servers = grown;
-  l.servers[l.nserver++] = (server){.fd = fd, .rank = rank};
+  l.servers[l.nserver++] = (server){.fd = fd, .rank = rank, .status = -1};
 }
 
-/* A server sends nothing: what there is to read is its end. */
+/* The attendant of a server tells one thing: how that ended. */
 static void bury_server(server *s) {
+  launch_record r;
+  if (recv(s->fd, &r, sizeof r, MSG_WAITALL) == (ssize_t)sizeof r && r.what == LAUNCH_ENDED)
+    s->status = r.status;
   close(s->fd);
   s->fd = -1;
-  tell_lost(s->rank);
+  tell_lost(s);
 }
 
 static void admit_attendant(int fd, int is_local) {
@@ -221,7 +227,7 @@ static void admit_attendant(int fd, int is_local) {
   l.own_in = !is_local;
   l.escalation = 0;
   for (int i = 0; i < l.nserver; i++)
-    if (l.servers[i].fd < 0) tell_lost(l.servers[i].rank);
+    if (l.servers[i].fd < 0) tell_lost(&l.servers[i]);
 }
 
 static void admit(int listener) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * launch.h - the two halves of mpisheaf: the launcher, which the user starts, and the attendant,
- * which mpirun starts as rank 0.
+ * which mpirun starts on each rank.
  *
  * mpirun is made for programs that print: it gives its processes pipes for standard streams, its
  * own exit status is that of whoever failed first, and a signal to it kills everybody. Sheaf's
@@ -24,14 +24,16 @@ enum {
   LAUNCH_WELCOME,   /* launcher: value 1 with the three standard streams, 0 without */
   LAUNCH_BUSY,      /* launcher: there is an attendant already */
   LAUNCH_SIGNAL,    /* launcher: value is for the client */
-  LAUNCH_LOST,      /* launcher: value is the rank of a server that has ended */
+  LAUNCH_LOST,      /* launcher: value is the rank of a server that has ended, status how */
   LAUNCH_STOPPED,   /* attendant: the client was suspended from the terminal */
-  LAUNCH_ENDED /* attendant: value is the client's exit status, 128 + signal when it was killed */
+  LAUNCH_ENDED /* attendant: value is the client's exit status, 128 + signal when it was killed; of
+                  a server: status as from wait */
 };
 
 typedef struct launch_record {
   int32_t what;
   int32_t value;
+  int32_t status; /* -1: not known */
   char token[32]; /* hexadecimal, not terminated; HELLO only */
 } launch_record;
 
@@ -45,9 +47,9 @@ int launch_lacked_hosts(void);
 /* Makes the connection's address; sets LAUNCH_VARIABLE. Returns 0, or -1 after a message. */
 int launch_listen(void);
 
-/* What mpirun starts on every rank: `argv` is the program. Rank 0 becomes the attendant of the
- * client, the others become servers. `window`: 1 to open an xterm for the client, 2 when running in
- * one. `self` is this program. Returns the exit status. */
+/* What mpirun starts on every rank: `argv` is the program. It becomes the attendant of the client
+ * on rank 0, of a server elsewhere, which tells how the server ended. `window`: 1 to open an xterm
+ * for the client, 2 when running in one. `self` is this program. Returns the exit status. */
 int attend(char **argv, int window, const char *self);
 
 #endif

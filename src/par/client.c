@@ -9,24 +9,23 @@
 #include "base/cancel.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "par/command.h"
 #include "par/lifeline.h"
+#include "par/par.h"
 #include "par/wire.h"
 
 enum {
-  IDLE = -1,
+  IDLE = SHEAF_CLIENT_IDLE,
+  BEAT_MS = 1000, /* how often servers are asked for a sign of life */
+  GRACE_MS = 20 * 1000,
   LOSSES = 2, /* a unit that took so many servers with it is not tried again */
   SPIN_NS = 30 * 1000,
   WAIT_MS = 20, /* a ring ends the wait; this is for what MPI may still have to move */
-  STOP_MS = 5000
+  STOP_MS = 5000,
+  STOP_BUSY_MS = 1500 /* for servers that were interrupted at work */
 };
 
-typedef struct server {
-  int alive;
-  int in_order;        /* it said goodbye */
-  int64_t unit;        /* index in its round, or IDLE */
-  uint64_t round;      /* of the unit; an earlier one when that was given up */
-  uint64_t has_common; /* the round whose common value it has */
-} server;
+typedef sheaf_client_server server;
 
 typedef enum unit_state { WAITING, RUNNING, DONE } unit_state;
 
@@ -50,6 +49,8 @@ typedef struct job {
 static server *servers; /* [0] is unused */
 static int nrank;
 static uint64_t nround;
+static atomic_llong grace_ms = GRACE_MS;
+static int64_t next_beat_ms;
 
 /* ---- starting and stopping ---- */
 
@@ -67,20 +68,63 @@ const sheaf_scheduler *sheaf_client_start(int nserver, sheaf_error *err) {
     sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for %d servers", nserver);
     return NULL;
   }
-  for (int i = 1; i < nrank; i++) servers[i] = (server){.alive = 1, .unit = IDLE};
+  for (int i = 1; i < nrank; i++) {
+    servers[i].alive = 1;
+    servers[i].unit = IDLE;
+  }
+  const char *grace = getenv("SHEAF_SERVER_GRACE");
+  if (grace && *grace) sheaf_command_grace(strtod(grace, NULL));
   return &scheduler;
+}
+
+int sheaf_client_nrank(void) {
+  return nrank;
+}
+
+sheaf_client_server *sheaf_client_server_at(int rank) {
+  return &servers[rank];
+}
+
+static int count_alive(void) {
+  int n = 0;
+  for (int i = 1; i < nrank; i++) n += servers[i].alive && sheaf_lifeline_alive(i);
+  return n;
 }
 
 int sheaf_client_nserver(void) {
   int n = 0;
-  for (int i = 1; i < nrank; i++) n += servers[i].alive && sheaf_lifeline_alive(i);
+  if (sheaf_pump_try_enter()) {
+    n = count_alive();
+    sheaf_pump_leave();
+    return n;
+  }
+  for (int i = 1; i < nrank; i++) n += servers[i].alive && sheaf_lifeline_peer(i)->alive;
   return n;
+}
+
+int sheaf_client_is_free(int rank) {
+  const server *s = &servers[rank];
+  return s->alive && !s->silent && s->unit == IDLE && s->command == 0 && sheaf_lifeline_alive(rank);
+}
+
+void sheaf_command_grace(double seconds) {
+  grace_ms = seconds > 0 ? (long long)(seconds * 1000) : 0;
+}
+
+double sheaf_command_grace_now(void) {
+  return (double)grace_ms / 1000;
 }
 
 static int64_t clock_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static long long wall_us(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 /* ---- the job of one round ---- */
@@ -189,6 +233,41 @@ static void retry_or_fail(job *j, size_t index, int rank) {
   settle(j, index, NULL);
 }
 
+/* A silent server that would be replaced must not go on: two would write the same files. */
+static void hear_nothing(int rank) {
+  server *s = &servers[rank];
+  const sheaf_peer *peer = sheaf_lifeline_peer(rank);
+  sheaf_log(SHEAF_LOG_WARN, "MPIServer-%d on host %s (pid %d) has given no sign of life for %g s",
+            rank, peer->host, (int)peer->pid, (double)grace_ms / 1000);
+  s->silent = 1;
+  if (s->unit != IDLE || sheaf_command_is_repeated(rank))
+    sheaf_lifeline_kill(rank);
+  else
+    sheaf_command_silent(rank);
+}
+
+static void hear_again(int rank) {
+  sheaf_log(SHEAF_LOG_WARN, "MPIServer-%d on host %s is heard again", rank,
+            sheaf_lifeline_peer(rank)->host);
+  servers[rank].silent = 0;
+  sheaf_command_silent(rank);
+}
+
+/* Beats are counted, not seconds: when this process was stopped itself, that was no silence. */
+static void beat(void) {
+  const int64_t now_ms = clock_ns() / 1000000;
+  if (now_ms < next_beat_ms) return;
+  next_beat_ms = now_ms + BEAT_MS;
+  for (int i = 1; i < nrank; i++) {
+    server *s = &servers[i];
+    if (!s->alive || !sheaf_lifeline_alive(i)) continue;
+    const long long silence_ms = (long long)sheaf_lifeline_peer(i)->unanswered * BEAT_MS;
+    if (s->silent && silence_ms == 0) hear_again(i);
+    if (!s->silent && grace_ms > 0 && silence_ms > grace_ms) hear_nothing(i);
+    sheaf_lifeline_ping(i);
+  }
+}
+
 /* Takes note of servers that have ended since the last call. */
 static int reap(job *j) {
   int found = 0;
@@ -196,14 +275,17 @@ static int reap(job *j) {
     server *s = &servers[i];
     if (!s->alive || sheaf_lifeline_peer(i)->alive) continue;
     const int64_t unit = j && s->round == j->id ? s->unit : IDLE;
+    const int at_command = s->command != 0;
     s->alive = 0;
+    s->silent = 0;
     s->unit = IDLE;
     found = 1;
     if (unit != IDLE)
       retry_or_fail(j, (size_t)unit, i);
-    else if (!s->in_order)
+    else if (!s->in_order && !at_command)
       sheaf_log(SHEAF_LOG_WARN, "MPIServer-%d on %s (pid %d) has ended", i,
                 sheaf_lifeline_peer(i)->host, (int)sheaf_lifeline_peer(i)->pid);
+    sheaf_command_bury(i);
   }
   return found;
 }
@@ -248,6 +330,7 @@ static void hear_response(job *j, const sheaf_wire_message *m) {
   const size_t index = (size_t)s->unit;
   json_t *value = NULL;
   s->unit = IDLE;
+  s->ndone++;
   if (!j || j->id != s->round) return; /* of a round that was given up */
   if (m->head.code >= 0)
     value = hear_value(j, index, m);
@@ -262,10 +345,13 @@ static void hear_log(const sheaf_wire_message *m) {
     sheaf_log_line((sheaf_priority)m->head.code, m->data, m->data + origin + 1);
 }
 
-static void dispatch(job *j, const sheaf_wire_message *m) {
+static void dispatch(job *j, sheaf_wire_message *m) {
   switch (m->tag) {
     case SHEAF_WIRE_RESPONSE:
-      hear_response(j, m);
+      if (m->head.kind == SHEAF_WIRE_COMMAND)
+        sheaf_command_hear(m);
+      else
+        hear_response(j, m);
       break;
     case SHEAF_WIRE_LOG:
       hear_log(m);
@@ -331,15 +417,16 @@ static int64_t next_unit(const job *j, int rank) {
 static int deal(job *j, sheaf_error *err) {
   for (int i = 1; i < nrank && j->nwaiting > 0 && !j->failed && !j->cancelled; i++) {
     server *s = &servers[i];
-    if (!s->alive || s->unit != IDLE || !sheaf_lifeline_alive(i)) continue;
+    if (!sheaf_client_is_free(i)) continue;
     const int64_t index = next_unit(j, i);
     if (index < 0) continue;
     int rc = send_common(j, i, err);
     if (rc >= 0) rc = send_unit(j, i, (size_t)index, err);
     if (rc == SHEAF_ERR_LOST) continue;
     if (rc < 0) return rc;
-    s->unit = index;
+    s->since_us = wall_us();
     s->round = j->id;
+    s->unit = index;
     j->state[index] = RUNNING;
     j->nwaiting--;
     j->nrunning++;
@@ -372,16 +459,26 @@ static int wait_and_drain(job *j, sheaf_error *err) {
   return rc;
 }
 
+/* When all servers that live are silent, nobody else will do the units: they are given up. */
+static void give_up_silent(void) {
+  for (int i = 1; i < nrank; i++)
+    if (servers[i].alive && !servers[i].silent) return;
+  for (int i = 1; i < nrank; i++)
+    if (servers[i].alive) sheaf_lifeline_kill(i);
+}
+
 /* Returns when nothing runs any more: all is done, or failed, or no server is left. */
 static int conduct(job *j, sheaf_error *err) {
   for (;;) {
-    int rc = deal(j, err);
+    int rc = sheaf_command_deal(err); /* they have waited longer */
+    if (rc >= 0) rc = deal(j, err);
     if (rc < 0) return rc;
+    beat();
+    if (j->nrunning == 0 && j->nwaiting > 0) give_up_silent();
     if (reap(j)) continue;
-    if (j->nrunning == 0 &&
-        (j->nwaiting == 0 || j->failed || j->cancelled || sheaf_client_nserver() == 0))
-      return 0;
     if (!j->cancelled && sheaf_cancelled()) cancel_running(j);
+    if (j->nrunning == 0 && (j->nwaiting == 0 || j->failed || j->cancelled || count_alive() == 0))
+      return 0;
     rc = wait_and_drain(j, err);
     if (rc < 0) return rc;
   }
@@ -438,18 +535,34 @@ static int merge_all(const job *j, sheaf_error *err) {
   return 0;
 }
 
-static int schedule(void *self, const sheaf_round *round, sheaf_error *err) {
-  (void)self;
+int sheaf_client_turn(int wait_ms, sheaf_error *err) {
+  const int64_t end_ns = clock_ns() + SPIN_NS;
+  for (int slept = 0;;) {
+    int n = drain(NULL, err);
+    if (n < 0) return n;
+    beat();
+    n += reap(NULL);
+    const int sent = sheaf_command_deal(err);
+    if (sent < 0) return sent;
+    if (n + sent > 0 || slept || wait_ms == 0) return n + sent;
+    if (clock_ns() < end_ns) {
+      sched_yield();
+    } else {
+      sheaf_lifeline_wait(wait_ms);
+      slept = 1;
+    }
+  }
+}
+
+static int run_round(const sheaf_round *round, sheaf_error *err) {
   job j = {.round = round};
   int rc = 0;
-  if (sheaf_client_nserver() == 0) {
-    reap(NULL);
-    return sheaf_schedule_local(round, err);
-  }
   SHEAF_TRY(sheaf_cancel_check(err));
   SHEAF_TRY(job_init(&j, round, err));
+  sheaf_pump_enter();
   rc = conduct(&j, err);
   if (rc < 0) cancel_running(&j); /* each server is free again when it has answered */
+  sheaf_pump_leave();
   if (rc < 0) goto done;
   SHEAF_TRY(sheaf_cancel_check(err));
   if (j.failed) {
@@ -462,6 +575,15 @@ static int schedule(void *self, const sheaf_round *round, sheaf_error *err) {
 done:
   job_fini(&j);
   return rc;
+}
+
+static int schedule(void *self, const sheaf_round *round, sheaf_error *err) {
+  (void)self;
+  if (sheaf_client_nserver() > 0) return run_round(round, err);
+  sheaf_pump_enter();
+  reap(NULL);
+  sheaf_pump_leave();
+  return sheaf_schedule_local(round, err);
 }
 
 /* ---- the end ---- */
@@ -478,10 +600,26 @@ static int all_in_order(void) {
   return 1;
 }
 
+/* Interrupts what is still at work; returns whether there was something. */
+static int interrupt_all(void) {
+  int busy = 0;
+  for (int i = 1; i < nrank; i++) {
+    if (!servers[i].command) continue;
+    busy = 1;
+    if (servers[i].silent)
+      sheaf_lifeline_kill(i);
+    else
+      sheaf_lifeline_cancel(i, SHEAF_LIFELINE_COMMAND | (uint64_t)servers[i].command);
+  }
+  return busy;
+}
+
 int sheaf_client_stop(void) {
   sheaf_error err;
-  const int64_t end_ns = clock_ns() + (int64_t)STOP_MS * 1000000;
-  const int whole = sheaf_client_nserver() == nrank - 1;
+  drain(NULL, &err);
+  const int busy = interrupt_all();
+  const int64_t end_ns = clock_ns() + (int64_t)(busy ? STOP_BUSY_MS : STOP_MS) * 1000000;
+  const int whole = count_alive() == nrank - 1;
   for (int i = 1; i < nrank; i++)
     if (sheaf_lifeline_alive(i))
       sheaf_wire_send(i, SHEAF_WIRE_STOP, (sheaf_wire_head){.code = whole}, NULL, 0, &err);

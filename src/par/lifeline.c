@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -36,16 +37,17 @@ typedef struct hello {
 
 /* What the client sends later; servers send single bytes, because their rings carry nothing. */
 typedef struct order {
-  uint64_t what; /* RING or CANCEL */
-  uint64_t round;
+  uint64_t what;
+  uint64_t round; /* CANCEL only */
 } order;
-enum { RING = 1, CANCEL = 2 };
+enum { RING = 1, CANCEL, PING, KILL };
 
 /* Client: one element per rank, [0] is unused. Server: only socket[0]. */
 static int npeer;
 static int *sockets;
 static sheaf_peer *peers;
-static struct pollfd *watched;
+static int watched = -1; /* an epoll of all sockets and of `kicked` */
+static int kicked = -1;
 static int listener = -1;
 static sheaf_lifeline_address offered;
 
@@ -55,6 +57,13 @@ static atomic_int released;
 static pthread_mutex_t work_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t work_round;      /* guarded by work_lock */
 static uint64_t cancelled_round; /* the last that the client gave up */
+static pthread_t main_thread;
+
+static double wall_s(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
 
 static int64_t clock_ms(void) {
   struct timespec t;
@@ -162,6 +171,11 @@ int sheaf_lifeline_listen(sheaf_lifeline_address *at, sheaf_error *err) {
   return 0;
 }
 
+static int watch_socket(int fd, int rank) {
+  struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)rank};
+  return epoll_ctl(watched, EPOLL_CTL_ADD, fd, &event);
+}
+
 /* Takes the next caller if it is one of our servers; 1 when it was. */
 static int admit(int nserver) {
   hello h;
@@ -172,9 +186,10 @@ static int admit(int nserver) {
       transfer(fd, offered.client_token, 16, POLLOUT) == 0) {
     tune_socket(fd);
     sockets[h.rank] = fd;
-    peers[h.rank] = (sheaf_peer){.alive = 1, .pid = h.pid};
+    peers[h.rank] = (sheaf_peer){.alive = 1, .pid = h.pid, .heard_time = wall_s()};
     memcpy(peers[h.rank].host, h.host, sizeof h.host - 1);
-    return 1;
+    peers[h.rank].local = !strcmp(peers[h.rank].host, offered.host);
+    return watch_socket(fd, h.rank) == 0;
   }
   close(fd);
   return 0;
@@ -184,8 +199,7 @@ static int reserve_peers(int nserver, sheaf_error *err) {
   const size_t n = (size_t)nserver + 1;
   sockets = malloc(n * sizeof *sockets);
   peers = calloc(n, sizeof *peers);
-  watched = calloc(n, sizeof *watched);
-  if (!sockets || !peers || !watched)
+  if (!sockets || !peers)
     return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for %d servers", nserver);
   for (size_t i = 0; i < n; i++) sockets[i] = -1;
   npeer = (int)n;
@@ -194,6 +208,10 @@ static int reserve_peers(int nserver, sheaf_error *err) {
 
 int sheaf_lifeline_accept(int nserver, sheaf_error *err) {
   int rc = reserve_peers(nserver, err);
+  watched = epoll_create1(EPOLL_CLOEXEC);
+  kicked = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (rc >= 0 && (watched < 0 || kicked < 0 || watch_socket(kicked, 0) < 0))
+    rc = sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "epoll");
   const int64_t end_ms = clock_ms() + START_MS;
   for (int have = 0; rc >= 0 && have < nserver;) {
     struct pollfd p = {.fd = listener, .events = POLLIN};
@@ -266,10 +284,17 @@ static int reach_client(const sheaf_lifeline_address *at, int rank) {
 
 static void obey(const order *o) {
   const uint64_t one = 1;
+  if (o->what == PING) {
+    if (send(sockets[0], "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return; /* watch() will tell */
+    return;
+  }
+  if (o->what == KILL) kill(getpid(), SIGKILL);
   if (o->what == CANCEL) {
     pthread_mutex_lock(&work_lock);
     cancelled_round = o->round; /* a unit of it may still be under way to us */
     if (work_round == o->round) sheaf_cancel_set(SIGINT);
+    if (work_round == o->round && work_round & SHEAF_LIFELINE_COMMAND)
+      pthread_kill(main_thread, SIGINT);
     pthread_mutex_unlock(&work_lock);
   }
   if (write(wakeup, &one, sizeof one) < 0) return; /* full: the reader is awake anyway */
@@ -316,6 +341,7 @@ int sheaf_lifeline_connect(const sheaf_lifeline_address *at, int rank, sheaf_err
                             "cannot reach the client on host '%s', port %d", at->host,
                             (int)ntohs(at->port));
   tune_socket(sockets[0]);
+  main_thread = pthread_self();
   wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (wakeup < 0) return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "eventfd");
   return start_watch(err);
@@ -324,7 +350,9 @@ int sheaf_lifeline_connect(const sheaf_lifeline_address *at, int rank, sheaf_err
 void sheaf_lifeline_at_work(uint64_t round) {
   pthread_mutex_lock(&work_lock);
   work_round = round;
-  sheaf_cancel_set(round && round == cancelled_round ? SIGINT : 0);
+  const int cancelled = round && round == cancelled_round;
+  sheaf_cancel_set(cancelled ? SIGINT : 0);
+  if (cancelled && round & SHEAF_LIFELINE_COMMAND) pthread_kill(main_thread, SIGINT);
   pthread_mutex_unlock(&work_lock);
 }
 
@@ -351,7 +379,11 @@ static void hear(int rank) {
   char rings[256];
   for (;;) {
     const ssize_t n = recv(sockets[rank], rings, sizeof rings, MSG_DONTWAIT);
-    if (n > 0) continue;
+    if (n > 0) {
+      peers[rank].unanswered = 0;
+      peers[rank].heard_time = wall_s();
+      continue;
+    }
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return;
     bury(rank);
@@ -360,15 +392,32 @@ static void hear(int rank) {
 }
 
 static int wait_client(int timeout_ms) {
-  for (int i = 0; i < npeer; i++) watched[i] = (struct pollfd){.fd = sockets[i], .events = POLLIN};
-  if (poll(watched, (nfds_t)npeer, timeout_ms) <= 0) return 0;
-  for (int i = 1; i < npeer; i++)
-    if (watched[i].revents) hear(i);
-  return 1;
+  enum { EVENTS = 64 };
+  struct epoll_event event[EVENTS];
+  uint64_t kicks;
+  const int n = epoll_wait(watched, event, EVENTS, timeout_ms);
+  for (int i = 0; i < n; i++) {
+    const int rank = (int)event[i].data.u32;
+    if (rank > 0 && sockets[rank] >= 0)
+      hear(rank);
+    else if (rank == 0 && read(kicked, &kicks, sizeof kicks) < 0)
+      continue; /* somebody else took it */
+  }
+  return n > 0;
 }
 
 int sheaf_lifeline_wait(int timeout_ms) {
   return wakeup >= 0 ? wait_server(timeout_ms) : wait_client(timeout_ms);
+}
+
+int sheaf_lifeline_watch(int timeout_ms) {
+  struct epoll_event event;
+  return epoll_wait(watched, &event, 1, timeout_ms) > 0;
+}
+
+void sheaf_lifeline_kick(void) {
+  const uint64_t one = 1;
+  if (kicked >= 0 && write(kicked, &one, sizeof one) < 0) return; /* full: it is awake anyway */
 }
 
 static void send_order(int rank, order o) {
@@ -398,6 +447,20 @@ void sheaf_lifeline_cancel(int rank, uint64_t round) {
   if (sockets[rank] >= 0) send_order(rank, (order){.what = CANCEL, .round = round});
 }
 
+void sheaf_lifeline_ping(int rank) {
+  if (sockets[rank] < 0) return;
+  peers[rank].unanswered++;
+  peers[rank].ping_time = wall_s();
+  send_order(rank, (order){.what = PING});
+}
+
+void sheaf_lifeline_kill(int rank) {
+  if (sockets[rank] < 0) return;
+  if (peers[rank].local) kill(peers[rank].pid, SIGKILL);
+  send_order(rank, (order){.what = KILL});
+  bury(rank);
+}
+
 int sheaf_lifeline_alive(int rank) {
   if (wakeup >= 0) return 1;
   if (sockets[rank] >= 0) hear(rank);
@@ -415,5 +478,7 @@ void sheaf_lifeline_close(void) {
       sockets[i] = -1;
     }
   if (listener >= 0) close(listener);
-  listener = -1;
+  if (watched >= 0) close(watched);
+  if (kicked >= 0) close(kicked);
+  listener = watched = kicked = -1;
 }

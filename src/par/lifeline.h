@@ -29,9 +29,16 @@ typedef struct sheaf_lifeline_address {
 
 typedef struct sheaf_peer {
   int alive;
+  int unanswered; /* pings since it was heard last */
   pid_t pid;
+  int local;        /* it runs on the client's host */
+  double ping_time; /* of the last ping, and of the last time it was heard; seconds since 1970 */
+  double heard_time;
   char host[64];
 } sheaf_peer;
+
+/* Rounds from here on are Python commands: the request's number plus this. */
+#define SHEAF_LIFELINE_COMMAND (UINT64_C(1) << 63)
 
 /* Client: opens the port; then waits for all `nserver` servers (ranks 1 … nserver). */
 int sheaf_lifeline_listen(sheaf_lifeline_address *at, sheaf_error *err);
@@ -42,14 +49,25 @@ int sheaf_lifeline_connect(const sheaf_lifeline_address *at, int rank, sheaf_err
 /* Waits until somebody rings or dies, at most `timeout_ms`. Returns 1 when something happened. A
  * signal ends it early. */
 int sheaf_lifeline_wait(int timeout_ms);
+/* Client, any thread: as wait, but leaves what it saw to the next wait. */
+int sheaf_lifeline_watch(int timeout_ms);
+/* Client, any thread: ends a wait of another thread. */
+void sheaf_lifeline_kick(void);
 /* Wakes the peer. */
 void sheaf_lifeline_ring(int rank);
+/* Client: asks a server for a sign of life; its watching thread answers whatever the main thread
+ * does. */
+void sheaf_lifeline_ping(int rank);
+/* Client: ends a server that may not go on, on this host even one that is stopped; elsewhere as
+ * soon as it runs again. */
+void sheaf_lifeline_kill(int rank);
 /* Whether the peer lives; on the client the kernel is asked each time, on a server the answer is
  * yes while it runs. */
 int sheaf_lifeline_alive(int rank);
 /* Client: what is known of a server (alive is as of the last wait). */
 const sheaf_peer *sheaf_lifeline_peer(int rank);
-/* Client: raises the cancel flag of a server while it works on that round, now or later. */
+/* Client: raises the cancel flag of a server while it works on that round, now or later; a Python
+ * command gets SIGINT besides. */
 void sheaf_lifeline_cancel(int rank, uint64_t round);
 /* Server: which round is at work from here (0: none); lowers the cancel flag unless that round was
  * cancelled. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cancel.h"
@@ -15,6 +16,7 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "par/client.h"
+#include "par/command.h"
 #include "par/lifeline.h"
 #include "par/server.h"
 #include "par/shm.h"
@@ -45,6 +47,8 @@ static struct {
   int seconds, status;
   const char *text;
 } guard = {.notice = -1};
+
+static int obituaries = -1; /* a pipe with pairs of rank and status as from wait */
 
 static void give_up(int status, const char *text) {
   if (text) fprintf(stderr, "sheaf: %s\n", text);
@@ -88,15 +92,16 @@ static void guard_end(void) {
   guard.running = 0;
 }
 
-/* mpisheaf leaves us a pipe that it writes to when a server ends, of use while there are no
- * lifelines. */
+/* mpisheaf leaves us a pipe that it writes to when a server ends: while there are no lifelines that
+ * is the only sign, later it tells how the server ended. */
 static void take_notice(void) {
   const char *fd = getenv("SHEAF_START_FD");
   guard.notice = fd ? atoi(fd) : -1;
+  if (guard.notice >= 0) fcntl(guard.notice, F_SETFD, FD_CLOEXEC);
 }
 
 static void leave_notice(void) {
-  if (guard.notice >= 0) close(guard.notice);
+  obituaries = guard.notice;
   guard.notice = -1;
   unsetenv("SHEAF_START_FD");
 }
@@ -177,6 +182,7 @@ static int connect_lifelines(sheaf_error *err) {
 
 /* A forked child is no client and no server: it must not keep lifelines open, and works alone. */
 static void leave_in_child(void) {
+  sheaf_pump_forget();
   sheaf_lifeline_close();
   if (par.rank == 0) sheaf_scheduler_set(NULL);
   par.started = 0;
@@ -250,6 +256,52 @@ int sheaf_par_nserver(void) {
   return par.started && par.rank == 0 ? sheaf_client_nserver() : 0;
 }
 
+const char *sheaf_par_host(void) {
+  if (!par.host[0]) gethostname(par.host, sizeof par.host - 1);
+  return par.host;
+}
+
+void sheaf_par_get_version(sheaf_par_version *v) {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length;
+  *v = (sheaf_par_version){.name = "MPI"};
+  MPI_Get_version(&v->standard[0], &v->standard[1]);
+  MPI_Get_library_version(text, &length);
+  if (strncmp(text, "Open MPI v", 10)) return;
+  snprintf(v->name, sizeof v->name, "Open MPI");
+  sscanf(text + 10, "%d.%d.%d", &v->release[0], &v->release[1], &v->release[2]);
+}
+
+/* Reads what the launcher says until it names this rank; 0 when it does not within a moment. */
+static int read_obituary(int rank, int *status) {
+  enum { MOMENT_MS = 1000 };
+  static struct { int known, status; } * read_so_far;
+  if (!read_so_far) read_so_far = calloc((size_t)par.size, sizeof *read_so_far);
+  while (read_so_far && !read_so_far[rank].known) {
+    int32_t pair[2];
+    struct pollfd p = {.fd = obituaries, .events = POLLIN};
+    if (obituaries < 0 || poll(&p, 1, MOMENT_MS) <= 0) return 0;
+    if (read(obituaries, pair, sizeof pair) != (ssize_t)sizeof pair) return 0;
+    if (pair[0] < 0 || pair[0] >= par.size) continue;
+    read_so_far[pair[0]].known = 1;
+    read_so_far[pair[0]].status = pair[1];
+  }
+  if (!read_so_far) return 0;
+  *status = read_so_far[rank].status;
+  return *status != -1;
+}
+
+void sheaf_par_obituary(int rank, char *text, size_t size) {
+  int status;
+  if (!read_obituary(rank, &status))
+    snprintf(text, size, "ended");
+  else if (WIFSIGNALED(status))
+    snprintf(text, size, "was killed by signal %d (%s)", WTERMSIG(status),
+             strsignal(WTERMSIG(status)));
+  else
+    snprintf(text, size, "ended with exit status %d", WEXITSTATUS(status));
+}
+
 /* ---- ending ---- */
 
 static void finalize(int status) {
@@ -260,6 +312,10 @@ static void finalize(int status) {
   MPI_Comm_free(&par.comm);
   MPI_Finalize();
   guard_end();
+}
+
+void sheaf_par_commands(sheaf_par_handler *handler, void *user) {
+  sheaf_server_commands(handler, user);
 }
 
 int sheaf_par_serve(void) {
@@ -275,10 +331,19 @@ int sheaf_par_serve(void) {
   return rc < 0 ? 1 : 0;
 }
 
-void sheaf_par_fini(int status) {
+static void stop(int status) {
   if (!par.started || par.rank != 0) return;
   par.started = 0;
   sheaf_scheduler_set(NULL);
+  sheaf_command_end();
   if (sheaf_client_stop()) finalize(status);
   sheaf_lifeline_close();
+}
+
+void sheaf_par_stop(void) {
+  stop(1);
+}
+
+void sheaf_par_fini(int status) {
+  stop(status);
 }

@@ -11,6 +11,9 @@
 #ifndef SHEAF_PAR_PAR_H
 #define SHEAF_PAR_PAR_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/error.h"
 
 #ifdef __cplusplus
@@ -32,6 +35,33 @@ int sheaf_par_nserver(void);
 /* Serves requests until the client stops or is gone; returns the process's exit status. Servers
  * only. */
 int sheaf_par_serve(void);
+/* What a server does with a Python command: makes the answer from the request's bytes, and hands it
+ * to sheaf_par_answer. */
+typedef void sheaf_par_handler(void *user, uint64_t id, char *request, size_t n);
+/* Server, before sheaf_par_serve. The handler owns `request` (free). */
+void sheaf_par_commands(sheaf_par_handler *handler, void *user);
+typedef struct sheaf_par_part {
+  const void *data;
+  size_t n;
+} sheaf_par_part;
+/* Server, in the handler: sends the answer. From sheaf_par_at_work until it is done SIGINT may
+ * come. */
+int sheaf_par_answer(uint64_t id, const sheaf_par_part *part, size_t npart, sheaf_error *err);
+/* Server, in the handler: the client may interrupt command `id` from here on; 0: no longer. */
+void sheaf_par_at_work(uint64_t id);
+/* How the process of a server ended, as a predicate: "was killed by signal 9 (Killed)". */
+void sheaf_par_obituary(int rank, char *text, size_t size);
+/* Client: ends the servers; tasks then run in this process. */
+void sheaf_par_stop(void);
+const char *sheaf_par_host(void);
+typedef struct sheaf_par_version {
+  char name[32];  /* "Open MPI" */
+  int release[3]; /* 4, 1, 4 */
+  int standard[2];
+} sheaf_par_version;
+/* The MPI library; also where MPI was not started. */
+void sheaf_par_get_version(sheaf_par_version *version);
+
 /* Client: tells the servers to end, leaves MPI, and hands `status` to the launcher (mpisheaf). Does
  * not hang when servers have died. Nothing of Sheaf may be called afterwards. */
 void sheaf_par_fini(int status);

@@ -83,7 +83,7 @@ void sheaf_server_start(int rank, const char *host) {
   sheaf_progress_redirect(send_progress, NULL);
 }
 
-/* ---- requests ---- */
+/* ---- units ---- */
 
 static int respond_failure(sheaf_wire_head head, sheaf_error *failure, sheaf_error *err) {
   failure->rank = own_rank;
@@ -145,8 +145,50 @@ static int serve_unit(const sheaf_wire_message *m, sheaf_error *err) {
   return rc;
 }
 
-static int serve_request(const sheaf_wire_message *m, sheaf_error *err) {
+/* ---- Python commands ---- */
+
+static sheaf_par_handler *handle_command;
+static void *handler_user;
+static int
+    answered; /* 0: the handler has not answered; else what sending the answer returned, or 1 */
+
+void sheaf_server_commands(sheaf_par_handler *handler, void *user) {
+  handle_command = handler;
+  handler_user = user;
+}
+
+void sheaf_par_at_work(uint64_t id) {
+  sheaf_lifeline_at_work(id ? SHEAF_LIFELINE_COMMAND | id : 0);
+}
+
+int sheaf_par_answer(uint64_t id, const sheaf_par_part *part, size_t npart, sheaf_error *err) {
+  const sheaf_wire_head head = {.kind = SHEAF_WIRE_COMMAND, .index = id};
+  _Static_assert(sizeof(sheaf_wire_part) == sizeof(sheaf_par_part), "the same layout");
+  const int rc = sheaf_wire_send_parts(CLIENT, SHEAF_WIRE_RESPONSE, head,
+                                       (const sheaf_wire_part *)part, npart, err);
+  answered = rc < 0 ? rc : 1;
+  return rc;
+}
+
+static int serve_command(sheaf_wire_message *m, sheaf_error *err) {
+  const sheaf_wire_head head = {.kind = m->head.kind, .index = m->head.index};
+  sheaf_error failure;
+  sheaf_fail(&failure, SHEAF_ERR_INTERNAL, "%s",
+             handle_command ? "the command's answer could not be sent"
+                            : "this server has no Python: it was started by a task, not a script");
+  if (!handle_command) return respond_failure(head, &failure, err);
+  char *request = m->data;
+  m->data = NULL;
+  answered = 0;
+  handle_command(handler_user, m->head.index, request, (size_t)m->head.nbyte);
+  sheaf_log_task(NULL);
+  if (answered < 0) return sheaf_fail(err, answered, "the client cannot be reached");
+  return answered ? 0 : respond_failure(head, &failure, err);
+}
+
+static int serve_request(sheaf_wire_message *m, sheaf_error *err) {
   if (m->head.kind == SHEAF_WIRE_UNIT) return serve_unit(m, err);
+  if (m->head.kind == SHEAF_WIRE_COMMAND) return serve_command(m, err);
   sheaf_error failure;
   sheaf_fail(&failure, SHEAF_ERR_INTERNAL, "unknown kind of request %u", m->head.kind);
   return respond_failure(m->head, &failure, err);

@@ -43,12 +43,12 @@ static int64_t clock_ns(void) {
 }
 
 /* Waits for a transfer with `peer`; fails when the peer dies before it is done. */
-static int complete(MPI_Request *request, int peer, sheaf_error *err) {
+static int complete(MPI_Request *request, int peer, MPI_Status *status, sheaf_error *err) {
   const int64_t start_ns = clock_ns();
   for (;;) {
     int done = 0;
     pthread_mutex_lock(&lock);
-    const int code = MPI_Test(request, &done, MPI_STATUS_IGNORE);
+    const int code = MPI_Test(request, &done, status);
     pthread_mutex_unlock(&lock);
     if (code != MPI_SUCCESS) return sheaf_wire_check(code, "MPI transfer", err);
     if (done) return 0;
@@ -67,16 +67,23 @@ static int send_piece(int peer, int tag, const void *data, size_t n, sheaf_error
   const int code = MPI_Isend(data, (int)n, MPI_BYTE, peer, tag, comm, &request);
   pthread_mutex_unlock(&lock);
   const int rc = sheaf_wire_check(code, "MPI_Isend", err);
-  return rc < 0 ? rc : complete(&request, peer, err);
+  return rc < 0 ? rc : complete(&request, peer, MPI_STATUS_IGNORE, err);
 }
 
-static int receive_piece(int peer, int tag, void *data, size_t n, sheaf_error *err) {
+/* Receives at most n bytes; *got is how many came. */
+static int receive_piece(int peer, int tag, void *data, size_t n, size_t *got, sheaf_error *err) {
   MPI_Request request;
+  MPI_Status status;
+  int length = 0;
   pthread_mutex_lock(&lock);
   const int code = MPI_Irecv(data, (int)n, MPI_BYTE, peer, tag, comm, &request);
   pthread_mutex_unlock(&lock);
-  const int rc = sheaf_wire_check(code, "MPI_Irecv", err);
-  return rc < 0 ? rc : complete(&request, peer, err);
+  int rc = sheaf_wire_check(code, "MPI_Irecv", err);
+  if (rc >= 0) rc = complete(&request, peer, &status, err);
+  if (rc >= 0)
+    rc = sheaf_wire_check(MPI_Get_count(&status, MPI_BYTE, &length), "MPI_Get_count", err);
+  *got = (size_t)length;
+  return rc;
 }
 
 static int send_bulk(int peer, const char *data, size_t n, sheaf_error *err) {
@@ -88,12 +95,15 @@ static int send_bulk(int peer, const char *data, size_t n, sheaf_error *err) {
   return 0;
 }
 
+/* The sender chooses the pieces. */
 static int receive_bulk(int peer, char *data, size_t n, sheaf_error *err) {
-  for (size_t at = 0; at < n; at += PIECE) {
+  for (size_t at = 0, got = 0; at < n; at += got) {
     const size_t left = n - at;
     const int rc =
-        receive_piece(peer, SHEAF_WIRE_BULK, data + at, left < PIECE ? left : PIECE, err);
+        receive_piece(peer, SHEAF_WIRE_BULK, data + at, left < PIECE ? left : PIECE, &got, err);
     if (rc < 0) return rc;
+    if (got == 0)
+      return sheaf_fail(err, SHEAF_ERR_INTERNAL, "an empty piece from process %d", peer);
   }
   return 0;
 }
@@ -102,20 +112,52 @@ static int fits_packet(uint64_t nbyte) {
   return nbyte <= PACKET - sizeof(sheaf_wire_head);
 }
 
-int sheaf_wire_send(int peer, sheaf_wire_tag tag, sheaf_wire_head head, const void *data, size_t n,
-                    sheaf_error *err) {
-  const size_t behind = fits_packet(n) ? n : 0;
-  char *packet = malloc(sizeof head + behind);
+static size_t total(const sheaf_wire_part *part, size_t npart) {
+  size_t n = 0;
+  for (size_t i = 0; i < npart; i++) n += part[i].n;
+  return n;
+}
+
+/* A message of one packet. MPI may look at it even after its receiver has died. */
+static int send_packet(int peer, int tag, const sheaf_wire_head *head, const sheaf_wire_part *part,
+                       size_t npart, sheaf_error *err) {
+  size_t n = sizeof *head;
+  char *packet = malloc(n + total(part, npart));
   if (!packet) return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for a message");
-  head.magic = MAGIC;
-  head.nbyte = n;
-  memcpy(packet, &head, sizeof head);
-  if (behind) memcpy(packet + sizeof head, data, behind);
-  int rc = send_piece(peer, (int)tag, packet, sizeof head + behind, err);
-  if (rc >= 0) ring_at(peer); /* before the bulk: the receiver must be awake to take it */
-  if (rc >= 0 && !behind) rc = send_bulk(peer, data, n, err);
+  memcpy(packet, head, sizeof *head);
+  for (size_t i = 0; i < npart; i++) {
+    if (part[i].n) memcpy(packet + n, part[i].data, part[i].n);
+    n += part[i].n;
+  }
+  const int rc = send_piece(peer, tag, packet, n, err);
+  if (rc >= 0) ring_at(peer);
   if (rc != SHEAF_ERR_LOST) free(packet);
   return rc;
+}
+
+/* A packet with the head alone, and the payload behind it: the receiver is awake to take it. Pieces
+ * of two messages must not mix. */
+static int send_large(int peer, int tag, const sheaf_wire_head *head, const sheaf_wire_part *part,
+                      size_t npart, sheaf_error *err) {
+  static pthread_mutex_t one_by_one = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&one_by_one);
+  int rc = send_packet(peer, tag, head, NULL, 0, err);
+  for (size_t i = 0; rc >= 0 && i < npart; i++) rc = send_bulk(peer, part[i].data, part[i].n, err);
+  pthread_mutex_unlock(&one_by_one);
+  return rc;
+}
+
+int sheaf_wire_send_parts(int peer, sheaf_wire_tag tag, sheaf_wire_head head,
+                          const sheaf_wire_part *part, size_t npart, sheaf_error *err) {
+  head.magic = MAGIC;
+  head.nbyte = total(part, npart);
+  return fits_packet(head.nbyte) ? send_packet(peer, (int)tag, &head, part, npart, err)
+                                 : send_large(peer, (int)tag, &head, part, npart, err);
+}
+
+int sheaf_wire_send(int peer, sheaf_wire_tag tag, sheaf_wire_head head, const void *data, size_t n,
+                    sheaf_error *err) {
+  return sheaf_wire_send_parts(peer, tag, head, &(sheaf_wire_part){data, n}, 1, err);
 }
 
 /* Length of the next message that waits in MPI, or -1. */
@@ -157,12 +199,13 @@ static int open_packet(sheaf_wire_message *m, const char *packet, size_t n, shea
 
 int sheaf_wire_receive(sheaf_wire_message *m, sheaf_error *err) {
   int length = 0;
+  size_t got = 0;
   *m = (sheaf_wire_message){0};
   int rc = probe(&m->peer, &m->tag, &length, err);
   if (rc <= 0) return rc;
   char *packet = malloc((size_t)length + 1);
   if (!packet) return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for a message");
-  rc = receive_piece(m->peer, m->tag, packet, (size_t)length, err);
+  rc = receive_piece(m->peer, m->tag, packet, (size_t)length, &got, err);
   if (rc >= 0) rc = open_packet(m, packet, (size_t)length, err);
   if (rc >= 0) {
     free(packet);

@@ -8,6 +8,8 @@
  * the receiver sleeps until there is something to receive.
  *
  *   client                                server
+ *     REQUEST  kind, index  ───────►  runs it     (a Python command)
+ *              ◄──────  RESPONSE            bytes, or a sheaf_error as bytes
  *     COMMON   round's common value         (once per round and server, before its first request)
  *     REQUEST  kind, round, index  ──────►  runs it
  *              ◄──────  LOG, PROGRESS       (any number)
@@ -42,7 +44,8 @@ typedef enum sheaf_wire_tag {
 /* Kinds of request. A further kind needs a number here, a handler in server.c, and nothing else on
  * the wire. */
 typedef enum sheaf_wire_kind {
-  SHEAF_WIRE_UNIT = 1 /* JSON {"work": name, "args": …}; runs with the common value of its round */
+  SHEAF_WIRE_UNIT = 1, /* JSON {"work": name, "args": …}; runs with the common value of its round */
+  SHEAF_WIRE_COMMAND   /* bytes for the handler of Python commands, and bytes back */
 } sheaf_wire_kind;
 
 typedef struct sheaf_wire_head {
@@ -64,6 +67,16 @@ typedef struct sheaf_wire_message {
 /* `comm` is borrowed. `look` is called while a transfer waits: it returns whether `peer` lives.
  * `ring` is called behind each message. */
 void sheaf_wire_init(MPI_Comm comm, int (*look)(int peer), void (*ring)(int peer));
+
+/* A piece of a payload. */
+typedef struct sheaf_wire_part {
+  const void *data;
+  size_t n;
+} sheaf_wire_part;
+
+/* As sheaf_wire_send, with a payload that lies in several places. */
+int sheaf_wire_send_parts(int peer, sheaf_wire_tag tag, sheaf_wire_head head,
+                          const sheaf_wire_part *part, size_t npart, sheaf_error *err);
 
 /* Returns when `data` may be reused. After SHEAF_ERR_LOST it must stay as it is until the process
  * ends, because MPI may still look at it. */

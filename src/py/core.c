@@ -7,6 +7,7 @@
 
 #include "base/cancel.h"
 #include "base/memory.h"
+#include "command.h"
 #include "convert.h"
 #include "par/par.h"
 #include "task/session.h"
@@ -228,7 +229,8 @@ PyMODINIT_FUNC PyInit__core(void);
 
 PyMODINIT_FUNC PyInit__core(void) {
   PyObject *core = PyModule_Create(&module);
-  if (core && PyModule_AddStringConstant(core, "version", SHEAF_VERSION)) {
+  if (core &&
+      (PyModule_AddStringConstant(core, "version", SHEAF_VERSION) || command_add(core) < 0)) {
     Py_DECREF(core);
     return NULL;
   }

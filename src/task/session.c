@@ -57,7 +57,7 @@ static const char *asked_path(void) {
   return path && path[0] ? path : NULL;
 }
 
-static int settle_log(sheaf_error *err) {
+int sheaf_session_open(sheaf_error *err) {
   if (settled) return 0;
   settled = 1;
   sheaf_session_begin();
@@ -83,6 +83,6 @@ static int check_params(const char *name, const json_t *given, sheaf_error *err)
 int sheaf_session_call(const char *task, const json_t *given, json_t **result, sheaf_error *err) {
   *result = NULL;
   int rc = check_params(task, given, err);
-  if (rc >= 0 && sheaf_task_find(task)) rc = settle_log(err);
+  if (rc >= 0 && sheaf_task_find(task)) rc = sheaf_session_open(err);
   return rc < 0 ? rc : sheaf_task_call(task, given, result, err);
 }

@@ -23,6 +23,8 @@ void sheaf_session_begin(void);
  * is closed; the new one is opened by the next task call. SHEAF_ERR_ARG when the path is too long.
  */
 int sheaf_session_log(const char *path, sheaf_error *err);
+/* Opens the session's log file if it is not open yet. Fails as sheaf_session_call does. */
+int sheaf_session_open(sheaf_error *err);
 /* As sheaf_task_call, within the session. An unwritable directory of the default log file is a
  * warning, a log file asked for that cannot be opened SHEAF_ERR_IO. */
 int sheaf_session_call(const char *task, const json_t *given, json_t **result, sheaf_error *err);

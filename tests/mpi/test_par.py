@@ -219,11 +219,20 @@ def test_helper_killed(victim, tmp_path):
     wait_for(tmp_path / "ready")
     pids = {"launcher": [job.process.pid],
             "mpirun": job.named("orterun", "mpirun"),
-            "attendant": [p for p in job.named("mpisheaf") if p != job.process.pid]}[victim]
+            "attendant": [job.rank(0, "mpisheaf")]}[victim]
     assert len(pids) == 1
     kill(pids[0])
     status, _, _ = job.finish()
     assert status != 0
+
+
+def test_attendant_of_a_server_killed(tmp_path):
+    """Its server ends with it, and the work goes elsewhere."""
+    job = start(3, f"cost=9+touch={tmp_path}/ready+sleep=500,sleep=500,sleep=500,sleep=500")
+    wait_for(tmp_path / "ready")
+    kill(job.rank(2, "mpisheaf"))
+    status, out, err = job.finish()
+    assert status == 0 and len(units(out)) == 4, err
 
 
 @pytest.mark.parametrize("status", (0, 1, 2, 7, 200))

@@ -18,6 +18,8 @@ from sheaf.tasks import FUNCTIONS as _FUNCTIONS
 __version__ = _core.version
 globals().update(_FUNCTIONS)
 __all__ = sorted(_FUNCTIONS) + _errors.__all__ + ["log_file", "memory", "nservers"]
+_LATER = {"MPICommandClient": "command", "MPIEnvironment": "environment", "MPIInterface": "cluster",
+          "casalog": "casalog"}
 
 
 def log_file(path):
@@ -35,6 +37,15 @@ def nservers():
     return _core.par_nserver()
 
 
+def __getattr__(name):
+    """Loads what not every session needs when it is asked for."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'sheaf' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module("sheaf." + _LATER[name]), name)
+
+
 def _is_program():
     """Whether this import only precedes `python3 -m sheaf`, which starts the program."""
     words = _sys.orig_argv
@@ -50,7 +61,9 @@ def _start():
     # Programs started from here must not take themselves for this rank (the library set it in C).
     _os.environ["SHEAF_PAR_PID"] = str(_os.getpid())
     if _core.par_rank() > 0:
-        status = _core.par_serve()
+        from sheaf import serving
+
+        status = serving.serve()
         _sys.stdout.flush()
         _sys.stderr.flush()
         _os._exit(status)
