@@ -386,7 +386,7 @@ done:
   return rc;
 }
 
-static const sheaf_work work[] = {{"clearcal.reset", reset_unit}, {NULL, NULL}};
+static const sheaf_work work[] = {{"clearcal.reset", reset_unit, 0}, {NULL, NULL, 0}};
 
 const sheaf_task sheaf_task_clearcal = {
     .name = "clearcal",

@@ -457,7 +457,7 @@ done:
   return rc;
 }
 
-static const sheaf_work work[] = {{"initweights.weigh", weigh_unit}, {NULL, NULL}};
+static const sheaf_work work[] = {{"initweights.weigh", weigh_unit, 0}, {NULL, NULL, 0}};
 
 const sheaf_task sheaf_task_initweights = {
     .name = "initweights",
