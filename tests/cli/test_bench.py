@@ -61,6 +61,20 @@ def test_partition_that_fails(ms, tmp_path):
     assert run(ROOT / "bench/partition", tmp_path).returncode == 2
 
 
+def test_io(ms):
+    """Reads, and writes to a copy; the MS stays as it was."""
+    before, changed = sorted(os.listdir(ms.parent)), os.stat(ms / "table.lock").st_mtime_ns
+    done = run(ROOT / "bench/io", ms, "--build", BUILD, "--repeat", 2, "--warm-up", 0)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    rows = 10 * 4 * 3 * 2
+    assert result["read"]["columns"]["DATA"]["memory_bytes"] == rows * 2 * 128 * 8
+    assert result["read"]["columns"]["all, 2 threads"]["threads"] == 2
+    assert result["read"]["python-casacore getcol"]["n"] == result["write"]["chunks"]["n"] == 2
+    assert result["write"]["columns"]["FLAG"]["ratio_to_pwrite_of_files"]["median"] > 0
+    assert sorted(os.listdir(ms.parent)) == before and os.stat(ms / "table.lock").st_mtime_ns == changed
+
+
 def test_startup():
     """Whether the limit is kept depends on what else the machine does; that it is judged does not."""
     done = run(ROOT / "bench/startup", "--build", BUILD, "--repeat", 10)
