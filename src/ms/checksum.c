@@ -10,8 +10,9 @@
 
 #include "base/cancel.h"
 #include "base/progress.h"
+#include "ms/hash_large.h"
 
-enum { BLOCK_BYTES = 1 << 18, BLOCK_ROWS = 1 << 14 };
+enum { BLOCK_BYTES = 1 << 18, BLOCK_ROWS = 1 << 14, LARGE_CELL = 256 };
 
 /* Spreads a cell's hash and a row's number over all bits (the finaliser of splitmix64). */
 static uint64_t mix(uint64_t hash, int64_t row) {
@@ -30,8 +31,12 @@ void sheaf_checksum_cells(uint64_t *sum, int64_t row0, int64_t n, const sheaf_sh
   const uint64_t form = shape_hash(shape);
   const char *cell = cells;
   uint64_t total = 0;
-  for (int64_t i = 0; i < n; i++, cell += bytes)
-    total += mix(XXH3_64bits(cell, bytes) ^ form, row0 + i);
+  if (bytes < LARGE_CELL)
+    for (int64_t i = 0; i < n; i++, cell += bytes)
+      total += mix(XXH3_64bits(cell, bytes) ^ form, row0 + i);
+  else
+    for (int64_t i = 0; i < n; i++, cell += bytes)
+      total += mix(sheaf_hash_large(cell, bytes) ^ form, row0 + i);
   *sum += total;
 }
 
