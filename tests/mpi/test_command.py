@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from commands import HEAD, begin, end, run
+from commands import HEAD, begin, end, environment, run
 
 # Keys of a response, and of a server's status, in CASA.
 RESPONSE = {"command", "command_start_time", "command_stop_time", "id", "mode", "parameters", "ret", "server", "status",
@@ -458,3 +458,19 @@ def test_sigusr1_prints_the_table():
     assert line.split()[:4] == ["rank", "host", "pid", "state"]
     open("go", "w").close()
     assert end(process).status == 0
+
+
+def test_tasks_of_casa_on_servers(tmp_path):
+    """Where casatasks is installed beside compat/, commands find its tasks."""
+    (tmp_path / "casatasks").mkdir()
+    (tmp_path / "casatasks" / "__init__.py").write_text("def fakecal(vis): return vis + '.cal'\ndef listobs(): return 'casa'\n")
+    path = environment()["PYTHONPATH"]
+    s = run("show(cal=value('fakecal()', vis='a.ms'), same=value('listobs()'), ours=value('sheaf.listobs.__module__'))",
+            PYTHONPATH=f"{path}:{tmp_path}")
+    assert (s["cal"], s["same"], s["ours"]) == ("a.ms.cal", "casa", "sheaf")
+    s = run("show(why=client.push_command_request('fakecal', True)[0]['traceback'])",
+            PYTHONPATH=f"{path.split(':')[0]}:{tmp_path}")
+    assert "NameError" in s["why"]
+    (tmp_path / "casatasks" / "__init__.py").write_text("raise OSError('no data')\n")
+    s = run("show(two=value('1+1'))", PYTHONPATH=f"{path}:{tmp_path}")
+    assert s["two"] == 2 and "no data" in s.err
