@@ -2,8 +2,9 @@
  *
  * colreader.h - array cells of any rows of a column, by the fastest way that its storage allows.
  *
- * Tiled columns are read from their tile files (table/tiles.h), all others through casacore, with
- * equal results. A reader borrows the table and belongs to one thread. */
+ * Tiled columns are read from their tile files (table/tiles.h), also those of the table that a
+ * reference table refers to; all others through casacore, with equal results. A reader borrows the
+ * table and belongs to one thread. */
 #ifndef SHEAF_MS_COLREADER_H
 #define SHEAF_MS_COLREADER_H
 
@@ -21,7 +22,10 @@ typedef struct sheaf_shape {
 
 typedef struct sheaf_colreader {
   const sheaf_table *table;
-  sheaf_tiles *tiles; /* NULL: through casacore */
+  sheaf_tiles *tiles;  /* NULL: through casacore */
+  const int64_t *root; /* rows of the tiles' table, where `table` refers to them; else NULL */
+  int64_t *list;       /* scratch: row numbers of a call, translated */
+  int64_t room;
   char name[64];
   int type;
   size_t size; /* bytes of an element */

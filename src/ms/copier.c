@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ms/copier.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -291,6 +292,10 @@ static int write_tables(void *user, json_t **value, sheaf_error *err) {
   return rc;
 }
 
+/* Units on several threads may read one table: casacore opens it once for the process, and child
+ * processes share its file positions. So a unit for which casacore reads cells works alone. */
+static pthread_rwlock_t positions = PTHREAD_RWLOCK_INITIALIZER;
+
 static int copy_tables(copier *c, sheaf_error *err) {
   array_copies *arrays = NULL;
   sheaf_isolation *child = NULL;
@@ -298,6 +303,10 @@ static int copy_tables(copier *c, sheaf_error *err) {
   int rc;
   SHEAF_TRY(order_by_input(c, err));
   SHEAF_TRY(sheaf_arrays_plan(&arrays, c, err));
+  if (sheaf_arrays_need_casacore(arrays)) {
+    pthread_rwlock_unlock(&positions);
+    pthread_rwlock_wrlock(&positions);
+  }
   table_work work = {c, arrays};
   SHEAF_TRY(sheaf_isolation_begin(&child, c->output[0].path, write_tables, &work, err));
   rc = sheaf_isolation_wait(child, err);
@@ -321,6 +330,7 @@ int sheaf_copy_rows(const sheaf_copyjob *job, json_t **ledgers, sheaf_error *err
               .ms = job->ms,
               .noutput = job->noutput};
   *ledgers = NULL;
+  pthread_rwlock_rdlock(&positions);
   int rc = copier_open(&c, job->scratch, err);
   if (rc >= 0) rc = find_rows(&c, job, err);
   if (rc >= 0) rc = copy_tables(&c, err);
@@ -332,15 +342,18 @@ int sheaf_copy_rows(const sheaf_copyjob *job, json_t **ledgers, sheaf_error *err
                             "ddids", out->ddids, "columns", out->checksums));
   }
   copier_close(&c);
+  pthread_rwlock_unlock(&positions);
   return rc;
 }
 
 int sheaf_copy_whole(const sheaf_copyplan *plan, const char *const *ms, size_t nms,
                      const char *path, sheaf_error *err) {
   copier c = {.plan = plan, .nms = nms, .ms = ms, .noutput = 1};
+  pthread_rwlock_rdlock(&positions);
   int rc = copier_open(&c, path, err);
   if (rc >= 0) rc = take_all_rows(&c, path, err);
   if (rc >= 0) rc = copy_tables(&c, err);
   copier_close(&c);
+  pthread_rwlock_unlock(&positions);
   return rc;
 }

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/value.h"
 #include "ms/checksum.h"
+#include "ms/refms.h"
 #include "table/table.h"
 
 int sheaf_ledger_write(const char *path, const json_t *ledger, sheaf_error *err) {
@@ -93,6 +94,8 @@ int sheaf_ledger_check(const char *path, const json_t *entry, sheaf_ledger_repor
          (long long)rows);
     goto done;
   }
+  SHEAF_TRY(sheaf_refms_check_rows(path, entry, err));
+  if (rc == 0) tell(&c, "its row numbers are not those that the ledger says");
   json_object_foreach(json_object_get(entry, "columns"), column, sum) SHEAF_TRY(
       check_column(&c, column, json_string_value(sum) ? json_string_value(sum) : "", err));
 done:

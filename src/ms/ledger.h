@@ -6,8 +6,10 @@
  * any machine, that nothing was lost (listpartition with verify=True). JSON:
  *   {"sheaf": version, "task": "partition", "input": path, "rows": n, "axis": text,
  *    "members": [{"name": "o.mms.0000.ms", "rows": n, "scans": […], "ddids": […], "columns":
- * {"DATA": "16 hex digits", …}}, …]} Tasks that change an output in place keep it true or remove
- * what they changed from it. */
+ * {"DATA": "16 hex digits", …}}, …]}
+ * With "copydata": false the members have no data of their own: "columns" are TIME and ids only,
+ * and "rowlist" is the checksum of their row numbers. Tasks that change an output in place keep it
+ * true or remove what they changed from it. */
 #ifndef SHEAF_MS_LEDGER_H
 #define SHEAF_MS_LEDGER_H
 

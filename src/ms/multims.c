@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "ms/refms.h"
 #include "table/concat.h"
 
 #define SORTED "SORTED_TABLE"
@@ -469,6 +470,21 @@ done:
   return rc < 0 ? sheaf_fail_context(err, rc, "making of Multi-MS %s", base_of(path)) : 0;
 }
 
+int sheaf_mms_write(const char *path, const char *const *names, size_t n, int64_t nrow,
+                    const char *axis, sheaf_error *err) {
+  assembly as = {.n = n, .subdir = "SUBMSS", .nrow = nrow};
+  int rc = sheaf_path_absolute(path, as.path, sizeof as.path, err);
+  as.inside = calloc(n + 1, sizeof *as.inside);
+  for (size_t i = 0; as.inside && i < n; i++)
+    if (asprintf(&as.inside[i], "%s/%s", as.subdir, names[i]) < 0) as.inside[i] = NULL;
+  if (rc >= 0 && (!as.inside || !as.inside[n - 1]))
+    rc = sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: out of memory", path);
+  if (rc >= 0) rc = sheaf_concat_write(as.path, (const char *const *)as.inside, n, nrow, err);
+  if (rc >= 0) rc = write_info(&as, axis, err);
+  assembly_free(&as);
+  return rc;
+}
+
 int sheaf_mms_join(const char *path, const char *subdir, const char *const *tables, size_t n,
                    sheaf_error *err) {
   assembly as = {.n = n, .subdir = subdir};
@@ -491,6 +507,8 @@ done:
 
 typedef struct check {
   char real[PATH_MAX]; /* the Multi-MS with all links resolved */
+  char **input;        /* real paths of what its members refer to, if they do */
+  size_t ninput;
   sheaf_mms_report *report;
   void *user;
   int nproblem;
@@ -519,7 +537,32 @@ static int is_link(const char *path) {
   return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
 }
 
-/* A link must be relative, and lead to a table below the Multi-MS. */
+/* What the links SUBMSS/INPUT… lead to (ms/refms.h). */
+static void find_inputs(check *ck) {
+  char dir[PATH_MAX], path[PATH_MAX], real[PATH_MAX];
+  if (sheaf_path_join(dir, sizeof dir, ck->real, "SUBMSS", NULL) < 0) return;
+  DIR *list = opendir(dir);
+  for (const struct dirent *entry; list && (entry = readdir(list));) {
+    if (strncmp(entry->d_name, SHEAF_REFMS_LINK, strlen(SHEAF_REFMS_LINK)) != 0) continue;
+    if (sheaf_path_join(path, sizeof path, dir, entry->d_name, NULL) < 0) continue;
+    if (!is_link(path) || !realpath(path, real)) continue;
+    char **more = realloc(ck->input, (ck->ninput + 2) * sizeof *more);
+    if (!more) break;
+    ck->input = more;
+    ck->input[ck->ninput] = strdup(real);
+    ck->ninput += ck->input[ck->ninput] != NULL;
+    ck->input[ck->ninput] = NULL;
+  }
+  if (list) closedir(list);
+}
+
+static int is_input(const check *ck, const char *real) {
+  for (size_t i = 0; i < ck->ninput; i++)
+    if (is_inside(ck->input[i], real)) return 1;
+  return 0;
+}
+
+/* A link must be relative, and lead to a table below the Multi-MS or the MS that it refers to. */
 static void check_link(check *ck, const char *member, const char *path) {
   char target[PATH_MAX], real[PATH_MAX], file[PATH_MAX];
   const ssize_t n = readlink(path, target, sizeof target - 1);
@@ -530,7 +573,7 @@ static void check_link(check *ck, const char *member, const char *path) {
     problem(ck, member, "link %s leads nowhere: %s", base_of(path), target);
     return;
   }
-  if (!is_inside(ck->real, real))
+  if (!is_inside(ck->real, real) && !is_input(ck, real))
     problem(ck, member, "link %s leads out of the Multi-MS: %s", base_of(path), target);
   if (sheaf_path_join(file, sizeof file, real, "table.dat", NULL) < 0 || !sheaf_path_exists(file))
     problem(ck, member, "link %s leads to no table: %s", base_of(path), target);
@@ -584,9 +627,11 @@ static int64_t check_member(check *ck, const char *path, int concat, json_t **fi
   }
   const int64_t nrow = json_integer_value(json_object_get(description, "nrow"));
   if (sheaf_concat_probe(path, &why) < 0) problem(ck, member, "cannot be read: %s", why.text);
-  json_object_foreach(json_object_get(description, "subtables"), key, target) {
-    check_subtable(ck, member, key, json_string_value(target), concat);
-  }
+  /* Members that refer to one MS have the same sub-tables. */
+  if (!*first ||
+      !json_equal(json_object_get(*first, "subtables"), json_object_get(description, "subtables")))
+    json_object_foreach(json_object_get(description, "subtables"), key, target)
+        check_subtable(ck, member, key, json_string_value(target), concat);
   if (!*first)
     *first = json_incref(description);
   else if (columns_differ(*first, description, text, sizeof text))
@@ -603,6 +648,7 @@ int sheaf_mms_check(const char *path, sheaf_mms_report *report, void *user, shea
   if (rc < 0) return rc;
   const int concat = sheaf_concat_members(ck.real, &members, &nrow, err);
   if (concat < 0) return concat;
+  if (concat) find_inputs(&ck);
   if (!concat) json_array_append_new(members, json_string(ck.real));
   for (size_t i = 0; i < json_array_size(members); i++)
     sum += check_member(&ck, json_string_value(json_array_get(members, i)), concat, &first);
@@ -612,5 +658,6 @@ int sheaf_mms_check(const char *path, sheaf_mms_report *report, void *user, shea
             (long long)nrow);
   json_decref(first);
   json_decref(members);
+  sheaf_mms_members_free(ck.input);
   return ck.nproblem;
 }

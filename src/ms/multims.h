@@ -54,6 +54,12 @@ typedef struct sheaf_mms_options {
 int sheaf_mms_assemble(const char *path, const char *const *members, size_t n,
                        const sheaf_mms_options *options, sheaf_error *err);
 
+/* Writes table.dat and table.info of the Multi-MS `path` whose n members, named so, lie in its
+ * directory SUBMSS with nrow rows in all; they are not opened. The free text of table.info is that
+ * of the first. */
+int sheaf_mms_write(const char *path, const char *const *names, size_t n, int64_t nrow,
+                    const char *axis, sheaf_error *err);
+
 /* Makes the directory `path` a concatenated table of n tables, which are moved into path/subdir
  * under the last parts of their names. For sub-tables such as POINTING; the tables must have the
  * same columns. */

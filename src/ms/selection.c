@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "ms/refms.h"
+#include "table/reftable.h"
 #include "table/table.h"
 
 static const char *const kNames[] = {"field",       "spw",         "scan",   "antenna",
@@ -86,24 +88,19 @@ int sheaf_ms_check(const char *path, sheaf_error *err) {
   sheaf_table *t = NULL;
   if (!sheaf_path_exists(path))
     return sheaf_fail(err, SHEAF_ERR_NOTFOUND, "vis='%s': no such MS", path);
-  int rc = sheaf_table_open(&t, path, 0, err);
+  int rc = sheaf_refms_check(path, err);
+  if (rc < 0) return rc;
+  rc = sheaf_table_open(&t, path, 0, err);
   if (rc < 0) return not_open(path, err);
   for (size_t i = 0; rc >= 0 && i < sizeof columns / sizeof *columns; i++)
     if (!sheaf_table_column(t, columns[i], NULL))
       rc = sheaf_fail(err, SHEAF_ERR_DATA, "vis='%s' is no MS: it has no column %s", path,
                       columns[i]);
-  const int plain = rc < 0 || sheaf_table_is_plain(t);
   sheaf_table_close(t);
   for (size_t i = 0; rc >= 0 && i < sizeof tables / sizeof *tables; i++) {
     char sub[4200];
-    snprintf(sub, sizeof sub, "%s/%s/table.dat", path, tables[i]);
-    if (!sheaf_path_exists(sub) && !plain)
-      rc = sheaf_fail(
-          err, SHEAF_ERR_DATA,
-          "vis='%s' holds no data but refers to rows of another table; make a copy of it (TaQL: "
-          "giving … as plain) first",
-          path);
-    else if (!sheaf_path_exists(sub))
+    if ((rc = sheaf_reftable_subtable(path, tables[i], sub, sizeof sub, err)) < 0) break;
+    if (sheaf_table_kind_of(sub) == SHEAF_KIND_NONE)
       rc = sheaf_fail(err, SHEAF_ERR_DATA, "vis='%s' is no valid MS: sub-table %s is missing", path,
                       tables[i]);
   }

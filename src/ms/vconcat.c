@@ -21,6 +21,7 @@
 #include "ms/multims.h"
 #include "table/concat.h"
 #include "table/msconcat.h"
+#include "table/reftable.h"
 
 #define POINTING "POINTING"
 
@@ -381,12 +382,21 @@ static int copy_files(const member *mb, int may_link, sheaf_error *err) {
   return rc;
 }
 
+/* A member that refers to rows of another MS becomes one with data of its own: the merge writes
+ * into members, and must not write there. casacore copies its sub-tables, too. */
+static int copy_reference(const member *mb, sheaf_error *err) {
+  char pointing[PATH_MAX];
+  int rc = sheaf_msconcat_copy(mb->source, mb->path, 0, err);
+  if (rc >= 0) rc = sheaf_path_join(pointing, sizeof pointing, mb->path, POINTING, err);
+  return rc < 0 ? rc : sheaf_tree_remove(pointing, err);
+}
+
 /* POINTING waits beside the members until all ids are known; in the member stays an empty one. */
 static int set_pointing_aside(member *mb, size_t i, const char *aside, int copypointing,
                               sheaf_error *err) {
   char from[PATH_MAX], real[PATH_MAX], empty[PATH_MAX], name[40];
   if (number(mb->survey, "pointing") < 0) return 0;
-  int rc = sheaf_path_join(from, sizeof from, mb->source, POINTING, err);
+  int rc = sheaf_reftable_subtable(mb->source, POINTING, from, sizeof from, err);
   if (rc < 0 || (rc = sheaf_path_real(from, real, sizeof real, err)) < 0) return rc;
   if ((rc = sheaf_path_join(empty, sizeof empty, mb->path, POINTING, err)) < 0) return rc;
   if ((rc = sheaf_msconcat_copy(real, empty, 1, err)) < 0) return rc;
@@ -403,9 +413,13 @@ static int copy_member(sheaf_vconcat *plan, size_t i, const char *dir, const cha
   member *mb = &plan->members[i];
   int rc = sheaf_path_join(mb->path, sizeof mb->path, dir, mb->name, err);
   if (rc < 0) return rc;
-  if (mkdir(mb->path, 0777) < 0)
-    return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "%s: cannot be made", mb->path);
-  if ((rc = copy_files(mb, options->may_link && keeps_bulk(plan, mb), err)) < 0) return rc;
+  if (sheaf_table_kind_of(mb->source) == SHEAF_KIND_REF)
+    rc = copy_reference(mb, err);
+  else if (mkdir(mb->path, 0777) < 0)
+    rc = sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "%s: cannot be made", mb->path);
+  else
+    rc = copy_files(mb, options->may_link && keeps_bulk(plan, mb), err);
+  if (rc < 0) return rc;
   if ((rc = sheaf_concat_keyword_drop(mb->path, "SORTED_TABLE", err)) < 0) return rc;
   rc = set_pointing_aside(mb, i, aside, options->copypointing, err);
   sheaf_progress_add(1);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "par/client.h"
 
+#include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -100,6 +102,20 @@ int sheaf_client_nserver(void) {
   }
   for (int i = 1; i < nrank; i++) n += servers[i].alive && sheaf_lifeline_peer(i)->alive;
   return n;
+}
+
+static pthread_mutex_t name_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void sheaf_client_name(int rank, const char *name) {
+  pthread_mutex_lock(&name_lock);
+  snprintf(servers[rank].name, sizeof servers[rank].name, "%s", name);
+  pthread_mutex_unlock(&name_lock);
+}
+
+void sheaf_client_name_of(int rank, char *name, size_t size) {
+  pthread_mutex_lock(&name_lock);
+  snprintf(name, size, "%s", servers[rank].name);
+  pthread_mutex_unlock(&name_lock);
 }
 
 int sheaf_client_is_free(int rank) {
@@ -413,6 +429,12 @@ static int64_t next_unit(const job *j, int rank) {
   return -1;
 }
 
+static void name_work(const job *j, int rank, size_t index) {
+  char name[64];
+  snprintf(name, sizeof name, "%s: %s", j->round->work, label_of(j, index));
+  sheaf_client_name(rank, name);
+}
+
 /* Gives every free server a unit. A server that turns out to be dead is left to reap(). */
 static int deal(job *j, sheaf_error *err) {
   for (int i = 1; i < nrank && j->nwaiting > 0 && !j->failed && !j->cancelled; i++) {
@@ -424,6 +446,7 @@ static int deal(job *j, sheaf_error *err) {
     if (rc >= 0) rc = send_unit(j, i, (size_t)index, err);
     if (rc == SHEAF_ERR_LOST) continue;
     if (rc < 0) return rc;
+    name_work(j, i, (size_t)index);
     s->since_us = wall_us();
     s->round = j->id;
     s->unit = index;

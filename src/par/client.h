@@ -26,6 +26,7 @@ typedef struct sheaf_client_server {
   atomic_ullong ndone;   /* units and requests */
   uint64_t round;        /* of the unit; an earlier one when that was given up */
   uint64_t has_common;   /* the round whose common value it has */
+  char name[64];         /* of its work; for sheaf_client_name */
 } sheaf_client_server;
 
 /* Servers are the ranks 1 … nserver, connected by lifelines. The scheduler is valid until the
@@ -36,6 +37,9 @@ int sheaf_client_nserver(void);
 /* Ranks, with the client's: servers are 1 … nrank - 1; any thread. */
 int sheaf_client_nrank(void);
 sheaf_client_server *sheaf_client_server_at(int rank);
+/* What people see of the work of a server; any thread. */
+void sheaf_client_name(int rank, const char *name);
+void sheaf_client_name_of(int rank, char *name, size_t size);
 /* Whether a server can be given something. */
 int sheaf_client_is_free(int rank);
 /* Handles what is there, gives queued commands to free servers, and if nothing happened waits for

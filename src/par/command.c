@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -25,6 +26,7 @@ typedef struct request {
   int target; /* 0: any */
   int rank;   /* of the server that has it */
   int retry, ntry;
+  char name[64];
   char *payload; /* owned; NULL while it is borrowed, and when it is no longer needed */
   size_t n;
   const sheaf_command_part *part; /* borrowed during push */
@@ -201,6 +203,7 @@ static int deal_to(int rank, sheaf_error *err) {
   }
   pthread_mutex_unlock(&lock);
   if (!r) return 0;
+  sheaf_client_name(rank, r->name);
   s->since_us = wall_us();
   s->command = id;
   const int rc = send_request(id, r, rank, err);
@@ -457,12 +460,13 @@ static int refuse(int rank, sheaf_error *err) {
 }
 
 /* Queues it, with borrowed bytes if we may send at once; its number, or an error. */
-static int64_t enqueue(const sheaf_command_part *part, size_t npart, int rank, int retry, int own,
-                       sheaf_error *err) {
+static int64_t enqueue(const sheaf_command_part *part, size_t npart, int rank, int retry,
+                       const char *name, int own, sheaf_error *err) {
   int64_t id = refuse(rank, err);
   if (id < 0) return id;
   request *r = add_request(rank, retry, err);
   if (!r) return SHEAF_ERR_NOMEM;
+  snprintf(r->name, sizeof r->name, "%s", name);
   if (own && !retry) {
     r->part = part;
     r->npart = npart;
@@ -495,11 +499,11 @@ static int keep_payload(int64_t id, sheaf_error *err) {
 }
 
 int64_t sheaf_command_push(const sheaf_command_part *part, size_t npart, int rank, int retry,
-                           sheaf_error *err) {
+                           const char *name, sheaf_error *err) {
   pthread_mutex_lock(&lock);
   const int own = !pumping;
   if (own) pumping = 1;
-  const int64_t id = enqueue(part, npart, rank, retry, own, err);
+  const int64_t id = enqueue(part, npart, rank, retry, name, own, err);
   pthread_mutex_unlock(&lock);
   if (!own) {
     if (id > 0) sheaf_lifeline_kick();
@@ -634,9 +638,13 @@ int sheaf_command_server_look(int rank, sheaf_command_server *view) {
                                  .unit = s->unit != SHEAF_CLIENT_IDLE,
                                  .ndone = s->ndone,
                                  .unanswered = peer->unanswered,
+                                 .local = peer->local,
                                  .ping_time = peer->ping_time,
                                  .heard_time = peer->heard_time};
-  if (view->command || view->unit) view->since = (double)s->since_us * 1e-6;
+  if (view->command || view->unit) {
+    view->since = (double)s->since_us * 1e-6;
+    sheaf_client_name_of(rank, view->what, sizeof view->what);
+  }
   memcpy(view->host, peer->host, sizeof view->host);
   return 1;
 }

@@ -48,7 +48,9 @@ typedef struct sheaf_command_server {
   uint64_t ndone;  /* requests and units done */
   int unanswered;  /* pings since it was heard last */
   double ping_time, heard_time;
+  int local; /* on the client's host */
   char host[64];
+  char what[64]; /* the beginning of what it is at; "" when idle */
 } sheaf_command_server;
 
 /* Starts the service thread. SHEAF_ERR_ARG when there are no servers or they have been stopped. */
@@ -60,9 +62,9 @@ int sheaf_command_stopped(void);
 
 /* Queues a request for server `rank`, or for any (0), and returns its number, 1 for the first.
  * `retry`: it is sent once more, to another server, if its server dies (only if any may have it).
- * The bytes are copied unless they can be sent at once. */
+ * The bytes are copied unless they can be sent at once. `name` is what people see of it. */
 int64_t sheaf_command_push(const sheaf_command_part *part, size_t npart, int rank, int retry,
-                           sheaf_error *err);
+                           const char *name, sheaf_error *err);
 /* Waits at most timeout_ms until all these are answered, silent or failed (`sent`: or sent). 1 when
  * they are. */
 int sheaf_command_wait(const int64_t *ids, size_t n, int sent, int timeout_ms);

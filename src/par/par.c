@@ -20,6 +20,7 @@
 #include "par/lifeline.h"
 #include "par/server.h"
 #include "par/shm.h"
+#include "par/status.h"
 #include "par/wire.h"
 
 enum {
@@ -204,7 +205,7 @@ static int start_role(sheaf_error *err) {
     snprintf(place, sizeof place, "@%s:MPIClient", par.host);
     sheaf_log_place(place);
     sheaf_scheduler_set(scheduler);
-    return 0;
+    return sheaf_status_on_signal(err);
   }
   snprintf(place, sizeof place, "@%s:MPIServer-%d", par.host, par.rank);
   sheaf_log_place(place);
@@ -254,6 +255,10 @@ int sheaf_par_size(void) {
 
 int sheaf_par_nserver(void) {
   return par.started && par.rank == 0 ? sheaf_client_nserver() : 0;
+}
+
+char *sheaf_par_status(void) {
+  return par.rank == 0 && par.size > 1 ? sheaf_status_text() : strdup("there are no servers\n");
 }
 
 const char *sheaf_par_host(void) {

@@ -49,11 +49,16 @@ typedef struct sheaf_par_part {
 int sheaf_par_answer(uint64_t id, const sheaf_par_part *part, size_t npart, sheaf_error *err);
 /* Server, in the handler: the client may interrupt command `id` from here on; 0: no longer. */
 void sheaf_par_at_work(uint64_t id);
+/* Server: log lines go to a file of its own, and to standard error if `console`; NULL: to the
+ * client again. SHEAF_ERR_IO when the file cannot be opened; then nothing changes. */
+int sheaf_par_own_log(const char *path, int console, sheaf_error *err);
 /* How the process of a server ended, as a predicate: "was killed by signal 9 (Killed)". */
 void sheaf_par_obituary(int rank, char *text, size_t size);
 /* Client: ends the servers; tasks then run in this process. */
 void sheaf_par_stop(void);
 const char *sheaf_par_host(void);
+/* A table of the servers for people; the caller frees. SIGUSR1 prints it on standard error. */
+char *sheaf_par_status(void);
 typedef struct sheaf_par_version {
   char name[32];  /* "Open MPI" */
   int release[3]; /* 4, 1, 4 */

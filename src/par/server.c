@@ -83,6 +83,14 @@ void sheaf_server_start(int rank, const char *host) {
   sheaf_progress_redirect(send_progress, NULL);
 }
 
+int sheaf_par_own_log(const char *path, int console, sheaf_error *err) {
+  const int rc = sheaf_log_file(path, err);
+  if (rc < 0) return rc;
+  sheaf_log_terminal(!path || console);
+  sheaf_log_redirect(path ? NULL : send_log, NULL);
+  return 0;
+}
+
 /* ---- units ---- */
 
 static int respond_failure(sheaf_wire_head head, sheaf_error *failure, sheaf_error *err) {

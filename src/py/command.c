@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "par/command.h"
 #include "par/par.h"
+#include "par/status.h"
 #include "task/session.h"
 
 enum {
@@ -128,15 +129,16 @@ static PyObject *stop(PyObject *self, PyObject *none) {
 
 static PyObject *push(PyObject *self, PyObject *args) {
   PyObject *tuple;
+  const char *name;
   int rank, retry;
   parts p;
   int64_t id;
   sheaf_error err;
   (void)self;
-  if (!PyArg_ParseTuple(args, "O!ip", &PyTuple_Type, &tuple, &rank, &retry)) return NULL;
+  if (!PyArg_ParseTuple(args, "O!ips", &PyTuple_Type, &tuple, &rank, &retry, &name)) return NULL;
   if (get_parts(tuple, &p) < 0) return NULL;
   Py_BEGIN_ALLOW_THREADS;
-  id = sheaf_command_push(p.part, (size_t)p.n, rank, retry, &err);
+  id = sheaf_command_push(p.part, (size_t)p.n, rank, retry, name, &err);
   Py_END_ALLOW_THREADS;
   release_parts(&p);
   return id < 0 ? raise_error(&err) : PyLong_FromLongLong(id);
@@ -225,8 +227,12 @@ static PyObject *server(PyObject *self, PyObject *args) {
   (void)self;
   if (!PyArg_ParseTuple(args, "i", &rank)) return NULL;
   if (!sheaf_command_server_look(rank, &s)) Py_RETURN_NONE;
-  return Py_BuildValue("{s:i,s:s,s:i,s:N,s:N,s:L,s:N,s:d,s:K,s:i,s:d,s:d}", "rank", rank, "host",
-                       s.host, "pid", s.pid, "alive", PyBool_FromLong(s.alive), "silent",
+  int64_t memory = 0;
+  int nthread = 0;
+  if (s.alive && s.local) sheaf_status_process(s.pid, &memory, &nthread);
+  return Py_BuildValue("{s:s,s:L,s:i,s:i,s:s,s:i,s:N,s:N,s:L,s:N,s:d,s:K,s:i,s:d,s:d}", "what",
+                       s.what, "memory", (long long)memory, "threads", nthread, "rank", rank,
+                       "host", s.host, "pid", s.pid, "alive", PyBool_FromLong(s.alive), "silent",
                        PyBool_FromLong(s.silent), "request", (long long)s.command, "unit",
                        PyBool_FromLong(s.unit), "since", s.since, "done",
                        (unsigned long long)s.ndone, "unanswered", s.unanswered, "ping_time",
@@ -330,11 +336,30 @@ static PyObject *threshold(PyObject *self, PyObject *args) {
   Py_RETURN_NONE;
 }
 
+static PyObject *log_own(PyObject *self, PyObject *args) {
+  const char *path;
+  int console;
+  sheaf_error err;
+  (void)self;
+  if (!PyArg_ParseTuple(args, "zp", &path, &console)) return NULL;
+  if (sheaf_par_own_log(path, console, &err) < 0) return raise_error(&err);
+  Py_RETURN_NONE;
+}
+
 static PyObject *log_open(PyObject *self, PyObject *none) {
   sheaf_error err;
   (void)self, (void)none;
   if (sheaf_session_open(&err) < 0) return raise_error(&err);
   return PyUnicode_DecodeFSDefault(sheaf_log_path());
+}
+
+static PyObject *status(PyObject *self, PyObject *none) {
+  (void)self, (void)none;
+  char *text = sheaf_par_status();
+  if (!text) return PyErr_NoMemory();
+  PyObject *table = PyUnicode_DecodeFSDefault(text);
+  free(text);
+  return table;
 }
 
 static PyObject *host(PyObject *self, PyObject *none) {
@@ -388,7 +413,8 @@ static PyObject *mpi(PyObject *self, PyObject *none) {
 static PyMethodDef methods[] = {
     {"command_start", start, METH_NOARGS, "Starts the service thread."},
     {"command_stop", stop, METH_NOARGS, "Ends all servers."},
-    {"command_push", push, METH_VARARGS, "push(buffers, rank or 0, retry): a request's number."},
+    {"command_push", push, METH_VARARGS,
+     "push(buffers, rank or 0, retry, name): a request's number."},
     {"command_wait", wait_all, METH_VARARGS,
      "wait(ids, sent, seconds or -1): whether all are done."},
     {"command_look", look, METH_VARARGS, "look(id): (state, rank, why), or None."},
@@ -399,10 +425,12 @@ static PyMethodDef methods[] = {
     {"command_handler", set_handler, METH_VARARGS, "handler(run, fail): for a server."},
     {"log_post", post, METH_VARARGS, "post(priority, origin, text)."},
     {"log_threshold", threshold, METH_VARARGS, "threshold(priority): drops what is below."},
+    {"log_own", log_own, METH_VARARGS, "own(path or None, console): a server's own log file."},
     {"log_open", log_open, METH_NOARGS, "Opens the session's log file; its path, or ''."},
     {"log_terminal", terminal, METH_VARARGS, "terminal(on): whether the log is on stderr, too."},
     {"omp_threads", omp_threads, METH_VARARGS, "omp_threads([n]): sets and returns the number."},
     {"par_mpi", mpi, METH_NOARGS, "(name, release, standard) of the MPI library."},
+    {"par_status", status, METH_NOARGS, "A table of the servers as text."},
     {"par_host", host, METH_NOARGS, "The name of this host."},
     {"par_size", size, METH_NOARGS, "Processes under MPI; 1 without."},
     {NULL, NULL, 0, NULL}};

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "command.h"
 #include "convert.h"
+#include "ms/multims.h"
 #include "par/par.h"
 #include "task/session.h"
 #include "task/task.h"
@@ -201,12 +202,41 @@ static PyObject *core_par_nserver(PyObject *self, PyObject *none) {
   return PyLong_FromLong(sheaf_par_nserver());
 }
 
+static PyObject *core_mms_is(PyObject *self, PyObject *args) {
+  const char *path;
+  (void)self;
+  if (!PyArg_ParseTuple(args, "s", &path)) return NULL;
+  return PyBool_FromLong(sheaf_mms_is(path));
+}
+
+static PyObject *core_mms_members(PyObject *self, PyObject *args) {
+  const char *path;
+  char **names;
+  size_t n;
+  sheaf_error err;
+  (void)self;
+  if (!PyArg_ParseTuple(args, "s", &path)) return NULL;
+  if (sheaf_mms_members(path, &names, &n, &err) < 0) return raise_failure(NULL, &err);
+  PyObject *list = PyList_New((Py_ssize_t)n);
+  for (size_t i = 0; list && i < n; i++) {
+    PyObject *name = PyUnicode_DecodeFSDefault(names[i]);
+    if (!name || PyList_SetItem(list, (Py_ssize_t)i, name)) {
+      Py_DECREF(list);
+      list = NULL;
+    }
+  }
+  sheaf_mms_members_free(names);
+  return list;
+}
+
 static PyMethodDef methods[] = {
     {"call", core_call, METH_VARARGS, "call(task, parameters): runs a task, returns its value."},
     {"echo", core_echo, METH_O, "The object as it comes back from C; for tests."},
     {"tasks", core_tasks, METH_NOARGS, "The tables of all tasks."},
     {"nearest", core_nearest, METH_VARARGS, "The word that is nearest to another, or None."},
     {"log_file", core_log_file, METH_VARARGS, "Sets the log file; 'none': no file, None: default."},
+    {"mms_is", core_mms_is, METH_VARARGS, "Whether a path is a Multi-MS."},
+    {"mms_members", core_mms_members, METH_VARARGS, "Paths of its sub-MSs; of an MS, itself."},
     {"memory", core_memory, METH_VARARGS, "Sets the memory budget of this node: '4G'."},
     {"par_launched", core_par_launched, METH_NOARGS, "Whether mpirun started this process."},
     {"par_init", core_par_init, METH_NOARGS, "Starts MPI where mpirun started this process."},

@@ -21,6 +21,7 @@
 
 #include "table/guard.hh"
 #include "table/isolate.hh"
+#include "table/table_impl.hh"
 
 using casacore::AipsIO;
 using casacore::ByteIO;
@@ -44,6 +45,7 @@ bool exists(const String& path) {
 // Opens without locks; sub-tables stay closed.
 Table open(const String& path, Table::TableOption option) {
   if (!exists(path + "/table.dat")) throw Failure(SHEAF_ERR_NOTFOUND, path + ": no such table");
+  sheaf::check_reference(path);
   return Table(path, TableLock(TableLock::NoLocking), option);
 }
 

@@ -45,6 +45,7 @@
 #include "table/guard.hh"
 #include "table/idtable.hh"
 #include "table/isolate.hh"
+#include "table/table_impl.hh"
 
 using namespace casacore;
 using sheaf::Failure;
@@ -544,6 +545,7 @@ void copy_table(const String& from, const String& to, bool norows) {
 int sheaf_msconcat_survey(const char* path, json_t** result, sheaf_error* err) {
   sheaf_casacore_log_install();
   return sheaf::guard(err, path, [&] {
+    sheaf::check_reference(path);
     *result = survey(Path(path).absoluteName());
     return 0;
   });

@@ -128,7 +128,7 @@ int sheaf_table_create_main(const char* pattern, const char* to, int64_t nrow,
       Table table(setup, TableLock(TableLock::NoLocking), nrow);
       if (is_ms) table.tableInfo() = from.tableInfo();
       table.flushTableInfo();
-      sheaf_table handle{table, to, {}};
+      sheaf_table handle(table, to);
       const int rc = fill ? fill(user, &handle, why) : 0;
       if (rc >= 0) table.flush();
       return rc;

@@ -12,6 +12,7 @@
 #include "table/casacore_log.hh"
 #include "table/guard.hh"
 #include "table/summary_text.hh"
+#include "table/table_impl.hh"
 
 namespace {
 
@@ -26,6 +27,7 @@ Table open_ms(const std::string& vis) {
     throw Failure(SHEAF_ERR_NOTFOUND, "vis='" + vis + "': there is no such file");
   if (!Table::isReadable(vis))
     throw Failure(SHEAF_ERR_DATA, "vis='" + vis + "': is no MeasurementSet (no readable table)");
+  sheaf::check_reference(vis);
   const Table table(vis, casacore::TableLock(casacore::TableLock::NoLocking), Table::Old);
   for (const char* column : {"TIME", "ANTENNA1", "ANTENNA2", "DATA_DESC_ID"})
     if (!table.tableDesc().isColumn(column))

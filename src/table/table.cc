@@ -28,16 +28,40 @@ using sheaf::Failure;
 using sheaf::guard;
 
 namespace sheaf {
+namespace {
+
+// Where "x.ms/ANTENNA" is when x.ms refers to rows of another MS and has no such sub-table; "" when
+// there is none.
+std::string referred_subtable(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  char at[4096];
+  struct stat info;
+  if (slash == std::string::npos || slash == 0) return "";
+  if (sheaf_reftable_subtable(path.substr(0, slash).c_str(), path.c_str() + slash + 1, at,
+                              sizeof at, nullptr) < 0 ||
+      stat(at, &info) != 0)
+    return "";
+  return at;
+}
+
+}  // namespace
 
 Table open_table(const char* path, bool update) {
   sheaf_casacore_log_install();
   struct stat info;
-  if (stat(path, &info) != 0)
-    throw Failure(SHEAF_ERR_NOTFOUND, std::string(path) + ": no such table");
-  if (!Table::isReadable(path))
+  std::string at(path);
+  if (stat(path, &info) != 0) at = referred_subtable(at);
+  if (at.empty()) throw Failure(SHEAF_ERR_NOTFOUND, std::string(path) + ": no such table");
+  if (!Table::isReadable(at))
     throw Failure(SHEAF_ERR_NOTFOUND,
                   std::string(path) + ": not a table (no readable table.dat in it)");
-  return Table(path, TableLock(TableLock::NoLocking), update ? Table::Update : Table::Old);
+  check_reference(at);
+  return Table(at, TableLock(TableLock::NoLocking), update ? Table::Update : Table::Old);
+}
+
+void check_reference(const std::string& path) {
+  sheaf_error why;
+  if (sheaf_reftable_orphaned(path.c_str(), &why)) throw Failure(why.code, why.text);
 }
 
 namespace {
@@ -166,7 +190,7 @@ size_t sheaf_type_size(int type) {
 int sheaf_table_open(sheaf_table** table, const char* path, int update, sheaf_error* err) {
   *table = nullptr;
   return guard(err, path, [&] {
-    *table = new sheaf_table{open_table(path, update), path, {}};
+    *table = new sheaf_table(open_table(path, update), path);
     return 0;
   });
 }
@@ -193,6 +217,16 @@ int64_t sheaf_table_nrow(const sheaf_table* t) {
 
 const char* sheaf_table_path(const sheaf_table* t) {
   return t->path.c_str();
+}
+
+const sheaf_reftable* sheaf_table_reference(const sheaf_table* t) {
+  if (!t->looked && sheaf_table_kind_of(t->path.c_str()) == SHEAF_KIND_REF &&
+      sheaf_reftable_resolve(&t->reference, t->path.c_str(), nullptr) >= 0 &&
+      (sheaf_table_kind_of(t->reference.root) != SHEAF_KIND_PLAIN ||
+       t->reference.nrow != sheaf_table_nrow(t)))
+    sheaf_reftable_free(&t->reference);
+  t->looked = true;
+  return t->reference.row ? &t->reference : nullptr;
 }
 
 int sheaf_table_is_plain(const sheaf_table* t) {

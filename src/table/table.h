@@ -62,6 +62,9 @@ int64_t sheaf_table_nrow(const sheaf_table *table);
 const char *sheaf_table_path(const sheaf_table *table);
 /* 1 when the rows live in this very directory, 0 for reference and concatenated tables. */
 int sheaf_table_is_plain(const sheaf_table *table);
+/* Of a table that refers to rows of one with data: which rows and columns (sheaf_reftable_resolve);
+ * owned by the handle, made at the first call. NULL for others. */
+const struct sheaf_reftable *sheaf_table_reference(const sheaf_table *table);
 /* Columns in description order; *columns is allocated. */
 int sheaf_table_columns(const sheaf_table *table, sheaf_column **columns, size_t *n,
                         sheaf_error *err);

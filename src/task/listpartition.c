@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "ms/ledger.h"
 #include "ms/multims.h"
+#include "ms/refms.h"
 #include "ms/scans.h"
 #include "task/registry.h"
 #include "task/selection.h"
@@ -374,11 +375,17 @@ static int report(const char *vis, const json_t *problems, const json_t *ledger,
     return sheaf_fail(err, SHEAF_ERR_DATA, "verification of %s found %zu problem%s: %s%s", vis,
                       count, count == 1 ? "" : "s", json_string_value(json_array_get(problems, 0)),
                       count > 1 ? " (all are in the log)" : "");
-  if (ledger)
+  const int64_t rows = sheaf_value_int(ledger, "rows", 0);
+  if (ledger && !sheaf_value_bool(ledger, "copydata", 1))
+    sheaf_log(SHEAF_LOG_INFO,
+              "Verified: %zu sub-MS%s, %lld rows, links, scans, spws and the checksums of row "
+              "numbers, TIME and ids. The data are those of the input (copydata=False)",
+              n, n == 1 ? "" : "s", (long long)rows);
+  else if (ledger)
     sheaf_log(
         SHEAF_LOG_INFO,
         "Verified: %zu sub-MS%s, %lld rows, links, scans, spws and the checksums of all columns", n,
-        n == 1 ? "" : "s", (long long)sheaf_value_int(ledger, "rows", 0));
+        n == 1 ? "" : "s", (long long)rows);
   else
     sheaf_log(
         SHEAF_LOG_INFO,
@@ -443,6 +450,7 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   json_t *value = NULL;
   int rc;
   const int is_mms = sheaf_mms_is(vis), checking = sheaf_value_bool(par, "verify", 0);
+  SHEAF_TRY(sheaf_refms_check(vis, err));
   if (!is_mms) SHEAF_TRY(sheaf_ms_check(vis, err));
   SHEAF_TRY(open_listfile(listfile, &file, err));
   SHEAF_TRY(sheaf_mms_members(vis, &paths, &n, err));

@@ -27,6 +27,7 @@
 #include "ms/history.h"
 #include "ms/ledger.h"
 #include "ms/multims.h"
+#include "ms/refms.h"
 #include "ms/reindex.h"
 #include "ms/subtables.h"
 #include "task/registry.h"
@@ -51,7 +52,7 @@ static const sheaf_param params[] = {
      "axis along which the rows are shared out; auto balances scans, spws and fields", 0},
     {"numsubms", SHEAF_TYPE_STRING | SHEAF_TYPE_INT, "'auto'", NULL, NULL, "createmms=True",
      "number of sub-MSs; auto: one per server, or 8 without MPI", 0},
-    {"flagbackup", SHEAF_TYPE_BOOL, "True", NULL, NULL, "createmms=True",
+    {"flagbackup", SHEAF_TYPE_BOOL, "True", NULL, NULL, "createmms=True, copydata=True",
      "save the flags of the Multi-MS as version partition_1", 0},
     {"datacolumn", SHEAF_TYPE_STRING, "'all'",
      "all|data|corrected|model|float_data|lag_data|data,model,corrected|float_data,data|lag_data,"
@@ -65,6 +66,10 @@ static const sheaf_param params[] = {
      "first DATA_DESC_ID of the output's main table; -1: 0", SHEAF_PARAM_HIDDEN},
     {"taql", SHEAF_TYPE_STRING, "''", NULL, NULL, NULL,
      "rows to select, in casacore's table query language", SHEAF_PARAM_HIDDEN},
+    {"copydata", SHEAF_TYPE_BOOL, "True", NULL, NULL, NULL,
+     "False: the output refers to the rows of vis and holds no data of its own; what is written to "
+     "it is written to vis",
+     SHEAF_PARAM_OURS},
 };
 
 /* ---- what one call works with ---- */
@@ -72,7 +77,7 @@ static const sheaf_param params[] = {
 typedef struct part {
   sheaf_job *job;
   const json_t *par;
-  int createmms;
+  int createmms, copydata;
   sheaf_axis axis;
   size_t wanted;
   int wanted_auto;
@@ -185,6 +190,7 @@ static int check_not_inside(const part *p, sheaf_error *err) {
 static int check_parameters(part *p, sheaf_error *err) {
   int rc;
   p->createmms = sheaf_value_bool(p->par, "createmms", 1);
+  p->copydata = sheaf_value_bool(p->par, "copydata", 1);
   p->axis = read_axis(p->par);
   if (sheaf_value_bool(p->par, "disableparallel", 0)) sheaf_job_serial(p->job);
   SHEAF_TRY(sheaf_path_absolute(sheaf_value_str(p->par, "vis", ""), p->vis, sizeof p->vis, err));
@@ -193,6 +199,9 @@ static int check_parameters(part *p, sheaf_error *err) {
   if (p->createmms) SHEAF_TRY(read_numsubms(p, err));
   if (p->createmms && sheaf_value_int(p->par, "ddistart", -1) != -1)
     SHEAF_TRY(sheaf_fail(err, SHEAF_ERR_ARG, "ddistart: only applies to createmms=False"));
+  if (!p->copydata && sheaf_value_int(p->par, "ddistart", -1) > 0)
+    SHEAF_TRY(sheaf_fail(err, SHEAF_ERR_ARG,
+                         "ddistart: ids are those of vis with copydata=False; use copydata=True"));
   SHEAF_TRY(sheaf_ms_check(p->vis, err));
   SHEAF_TRY(sheaf_selection_read(&p->texts, p->par, err));
 done:
@@ -434,14 +443,30 @@ static int plan_groups(part *p, int64_t bytes, sheaf_error *err) {
   return 0;
 }
 
-/* Records hold all scalars that are copied. */
+/* Records hold all scalars that are copied; ids and times in any case. */
 static int plan_layout(part *p, sheaf_error *err) {
   const char **names = NULL;
   size_t n;
+  if (!p->copydata) return sheaf_rowlayout_make(&p->layout, p->vis, NULL, 0, err);
   int rc = sheaf_copyplan_scalars(&p->plan, &names, &n, err);
   if (rc >= 0) rc = sheaf_rowlayout_make(&p->layout, p->vis, names, n, err);
   free(names);
   return rc;
+}
+
+/* References are to rows; cells stay whole. */
+static int check_whole_cells(const part *p, sheaf_error *err) {
+  const sheaf_reindex *r = &p->plan.reindex;
+  for (size_t d = 0; d < r->nddid; d++) {
+    const char *what = r->cell[d].chan ? "spw" : "correlation";
+    if (r->cell[d].chan || r->cell[d].corr)
+      return sheaf_fail(err, SHEAF_ERR_ARG,
+                        "%s='%s': with copydata=False whole rows are referred to; a selection of "
+                        "%s needs copydata=True",
+                        what, sheaf_value_str(p->par, what, "…"),
+                        r->cell[d].chan ? "channels" : "correlations");
+  }
+  return 0;
 }
 
 static int plan(part *p, sheaf_error *err) {
@@ -461,8 +486,9 @@ static int plan(part *p, sheaf_error *err) {
     SHEAF_TRY(plan_members(p, err));
   SHEAF_TRY(sheaf_reindex_make(&p->plan.reindex, p->vis, sheaf_select_parsed(p->select),
                                spw_groups(p, &groups), err));
+  if (!p->copydata) SHEAF_TRY(check_whole_cells(p, err));
   if (!p->createmms) SHEAF_TRY(apply_ddistart(p, err));
-  SHEAF_TRY(plan_groups(p, plan_costs(p), err));
+  if (p->copydata) SHEAF_TRY(plan_groups(p, plan_costs(p), err));
 done:
   return rc;
 }
@@ -733,6 +759,7 @@ static int write_ledger(const part *p, const char *path, sheaf_error *err) {
                              "partition", "input", p->vis, "rows", (json_int_t)p->selected, "axis",
                              p->axis_text, "members", p->members);
   if (!ledger) return no_memory(err);
+  if (!p->copydata) json_object_set_new(ledger, "copydata", json_false());
   const int rc = sheaf_ledger_write(path, ledger, err);
   json_decref(ledger);
   return rc;
@@ -769,6 +796,82 @@ done:
   return rc;
 }
 
+/* copydata=False: reference tables instead of units; nothing is left to be done by servers. */
+static int build_references(part *p, const sheaf_refunit *units, sheaf_error *err) {
+  char path[PATH_SIZE + 512];
+  snprintf(path, sizeof path, "%s/%s", p->stage.path, p->base);
+  const sheaf_refms rq = {.vis = p->vis,
+                          .source = p->source,
+                          .nsource = p->nsource,
+                          .record_size = p->layout.size,
+                          .plan = &p->plan,
+                          .place = path,
+                          .final = p->output,
+                          .multi = p->createmms,
+                          .axis = p->axis_text,
+                          .nunit = p->nunit,
+                          .unit = units};
+  int rc;
+  SHEAF_TRY(make_dir(path, err));
+  SHEAF_TRY(sheaf_refms_build(&rq, p->members, err));
+  SHEAF_TRY(prove_rows(p, err));
+  SHEAF_TRY(write_ledger(p, path, err));
+  SHEAF_TRY(sheaf_stage_publish(&p->stage, p->base, err));
+done:
+  return rc;
+}
+
+static void log_references(const part *p) {
+  sheaf_log(SHEAF_LOG_INFO, "%lld rows in %zu sub-MS%s: all that were selected",
+            (long long)p->selected, p->nunit, p->nunit == 1 ? "" : "s");
+  sheaf_log(SHEAF_LOG_INFO,
+            "No data were copied: %s refers to the rows of %s, which must stay where it is. Ids, "
+            "sub-tables, HISTORY and flag versions are those of the input, and what is written to "
+            "%s is written to the input",
+            p->output, p->vis, p->base);
+}
+
+/* The records of sub-MS u: a stretch of the one input's, or all of one member's, or of all
+ * members'. Returns how many spans that are. */
+static size_t refer_spans(const part *p, size_t u, const char *grouped, char *const *records,
+                          sheaf_refspan *span) {
+  size_t n = 0;
+  if (!p->source_rows) {
+    span[n++] = (sheaf_refspan){0, {grouped, p->assignment.first[u], p->unit_rows[u]}};
+    return n;
+  }
+  for (size_t s = 0; s < p->nsource; s++)
+    if (p->source_rows[s] && (!p->unit_source || p->unit_source[u] == s))
+      span[n++] = (sheaf_refspan){s, {records[s], 0, p->source_rows[s]}};
+  return n;
+}
+
+static int refer(part *p, sheaf_error *err) {
+  char path[PATH_SIZE + 32], grouped[PATH_SIZE + 32];
+  sheaf_refunit *units = calloc(p->nunit + 1, sizeof *units);
+  sheaf_refspan *spans = calloc(p->nunit + p->nsource + 1, sizeof *spans);
+  char **records = calloc(p->nsource + 1, sizeof *records);
+  int ok = units && spans && records;
+  grouped_path(p, grouped, sizeof grouped);
+  for (size_t s = 0; ok && s < p->nsource; s++) {
+    records_path(p, s, path, sizeof path);
+    ok = (records[s] = strdup(path)) != NULL;
+  }
+  for (size_t u = 0, used = 0; ok && u < p->nunit; u++) {
+    unit_name(p, u, units[u].name, sizeof units[u].name);
+    units[u].nrow = p->unit_rows[u];
+    units[u].span = spans + used;
+    units[u].nspan = refer_spans(p, u, grouped, records, spans + used);
+    used += units[u].nspan;
+  }
+  const int rc = ok ? build_references(p, units, err) : no_memory(err);
+  if (rc >= 0) log_references(p);
+  sheaf_mms_members_free(records);
+  free(units);
+  free(spans);
+  return rc;
+}
+
 static void part_free(part *p) {
   sheaf_stage_abandon(&p->stage);
   sheaf_mms_members_free(p->source);
@@ -793,8 +896,9 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   p->members = json_array();
   int rc = check_parameters(p, err);
   if (rc >= 0) rc = plan(p, err);
-  if (rc >= 0) rc = run_units(p, err);
-  if (rc >= 0) rc = finish(p, err);
+  if (rc >= 0 && !p->copydata) rc = refer(p, err);
+  if (rc >= 0 && p->copydata) rc = run_units(p, err);
+  if (rc >= 0 && p->copydata) rc = finish(p, err);
   part_free(p);
   free(p);
   if (rc >= 0) *result = json_null();
@@ -819,6 +923,13 @@ const sheaf_task sheaf_task_partition = {
         "is a Multi-MS, each of its sub-MSs makes "
         "one sub-MS of the output, with the selection applied; separationaxis and numsubms do not "
         "apply then. With createmms=False the output is a plain MS.\n\n"
+        "With copydata=False (which CASA does not have) no data are copied: every sub-MS is a "
+        "reference table with the numbers of its rows of vis, so that a Multi-MS of any size is "
+        "made at once and takes hardly any disk. casacore and CASA read and write through it: what "
+        "is written to the output (flags, columns, HISTORY) is written to vis. vis must stay where "
+        "it is as seen from the output (moving both together is fine); the one link SUBMSS/INPUT "
+        "leads there. Ids and sub-tables are those of vis, whatever is selected; channels and "
+        "correlations cannot be selected; weights are as they are.\n\n"
         "Returns None.",
     .params = params,
     .nparam = sizeof params / sizeof *params,

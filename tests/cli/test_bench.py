@@ -51,6 +51,15 @@ def test_partition(ms):
     assert sorted(os.listdir(ms.parent)) == before
 
 
+def test_partition_ref(ms):
+    before = sorted(os.listdir(ms.parent))
+    done = run(ROOT / "bench/partition-ref", ms, "--build", BUILD, "--repeat", 2, "--numsubms", 2)
+    assert done.returncode in (0, 1), done.stderr  # the limit is for people
+    result = json.loads(done.stdout)
+    assert result["sub_mss"] == 2 and result["seconds"]["n"] == 2 and 0 < result["bytes"] < result["input_bytes"]
+    assert sorted(os.listdir(ms.parent)) == before
+
+
 def test_partition_that_fails(ms, tmp_path):
     """No result, the reason, and nothing left behind."""
     (tmp_path / "no.ms").mkdir()

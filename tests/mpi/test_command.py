@@ -2,9 +2,12 @@
 """MPICommandClient, MPIEnvironment and MPIInterface. What is expected was seen in CASA 6.7 (casampi 0.6.0, one client and
 two servers) with the same calls, unless a comment says otherwise; docs/differences.md lists where Sheaf differs."""
 
+import os
+import signal
+
 import pytest
 
-from commands import HEAD, run
+from commands import HEAD, begin, end, environment, run
 
 # Keys of a response, and of a server's status, in CASA.
 RESPONSE = {"command", "command_start_time", "command_stop_time", "id", "mode", "parameters", "ret", "server", "status",
@@ -319,13 +322,11 @@ def test_arrays_both_ways():
 
 def test_tasks_run_between_commands(tmp_path):
     """A round of C units while commands wait, and commands while a round runs."""
-    import os
-    from commands import BUILD
     s = run("""
         import sheaf
         ids = client.push_command_request("time.sleep(0.2)", False, [1, 2]) + client.push_command_request("7", False, 1)
         show(task=sheaf.slow(0.01), ret=[r["ret"] for r in client.get_command_response(ids, True)])
-        """, LD_PRELOAD=os.path.join(BUILD, "tests", "libfake_tasks.so"))
+        """, LD_PRELOAD=os.path.join(os.environ["SHEAF_BUILD"], "tests", "libfake_tasks.so"))
     assert s["task"] == 10 and s["ret"] == [None, None, 7]
 
 
@@ -399,3 +400,77 @@ print("@" + json.dumps({"same": old.MPICommandClient is sheaf.MPICommandClient i
     assert s["same"] is True and s["ret"] == 2 and s["rank"] == 0
     assert s["why"].startswith("MPICommandServer cannot be instantiated at master MPI process")
     assert s["monitor"] == [[], [1, 2], [1, 2], False, None]
+
+
+def test_log_modes(tmp_path):
+    script = """
+        client.set_log_mode("MODE")
+        client.start_services()
+        value("casalog.post('from the server')", 1)
+        show(pid=value("os.getpid()", 1), host=MPIEnvironment.hostname)
+        """
+    head = HEAD.replace("client.start_services()", "")
+    for mode, own, console in (("unified", False, True), ("separated", True, False), ("redirect", True, True)):
+        log = tmp_path / f"{mode}.log"
+        s = run(script.replace("MODE", mode), head=head, SHEAF_LOGFILE=str(log))
+        mine = tmp_path / f"{mode}.log-server-1-host-{s['host']}-pid-{s['pid']}"
+        assert mine.exists() is own
+        assert ("from the server" in log.read_text()) is not own and ("from the server" in s.err) is console
+        assert not own or f"MPIServer-1\tfrom the server" in mine.read_text()
+    s = run(script.replace("MODE", "separated"), head=head)
+    assert "there is no log file" in s.err and "from the server" in s.err
+
+
+def test_status_table():
+    s = run("""
+        import io, contextlib, sheaf
+        go = os.path.join(os.getcwd(), "go")
+        ids = client.push_command_request("while not os.path.exists(go): time.sleep(0.01)", False, 1, {"go": go})
+        client.wait_for_command_request_sent(ids)
+        with contextlib.redirect_stdout(io.StringIO()) as table:
+            sheaf.status()
+        show(table=table.getvalue(), status=client.get_server_status(1))
+        open("go", "w").close()
+        client.get_command_response(ids, True)
+        """)
+    head, one, two = s["table"].splitlines()
+    assert head.split() == ["rank", "host", "pid", "state", "elapsed", "memory", "threads", "done", "command"]
+    assert one.split()[:4] == ["1", s["status"]["processor"], str(s["status"]["pid"]), "busy"] and "MB" in one
+    assert one.endswith("while not os.path.exists(go): time.sleep(0.01)")
+    assert two.split()[3] == "idle"
+    assert s["status"]["memory"] > 1e6 and s["status"]["threads"] >= 1
+
+
+def test_sigusr1_prints_the_table():
+    process = begin("""
+        import sheaf
+        go = os.path.join(os.getcwd(), "go")
+        print("ready", flush=True)
+        threading.Timer(0.1, lambda: None).start()
+        sheaf.slow(0.05)  # in C, where Python hears no signal
+        wait_until(lambda: os.path.exists(go))
+        """, LD_PRELOAD=os.path.join(os.environ["SHEAF_BUILD"], "tests", "libfake_tasks.so"))
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGUSR1)
+    line = process.stderr.readline()
+    while line and "pid  state" not in line:
+        line = process.stderr.readline()
+    assert line.split()[:4] == ["rank", "host", "pid", "state"]
+    open("go", "w").close()
+    assert end(process).status == 0
+
+
+def test_tasks_of_casa_on_servers(tmp_path):
+    """Where casatasks is installed beside compat/, commands find its tasks."""
+    (tmp_path / "casatasks").mkdir()
+    (tmp_path / "casatasks" / "__init__.py").write_text("def fakecal(vis): return vis + '.cal'\ndef listobs(): return 'casa'\n")
+    path = environment()["PYTHONPATH"]
+    s = run("show(cal=value('fakecal()', vis='a.ms'), same=value('listobs()'), ours=value('sheaf.listobs.__module__'))",
+            PYTHONPATH=f"{path}:{tmp_path}")
+    assert (s["cal"], s["same"], s["ours"]) == ("a.ms.cal", "casa", "sheaf")
+    s = run("show(why=client.push_command_request('fakecal', True)[0]['traceback'])",
+            PYTHONPATH=f"{path.split(':')[0]}:{tmp_path}")
+    assert "NameError" in s["why"]
+    (tmp_path / "casatasks" / "__init__.py").write_text("raise OSError('no data')\n")
+    s = run("show(two=value('1+1'))", PYTHONPATH=f"{path}:{tmp_path}")
+    assert s["two"] == 2 and "no data" in s.err

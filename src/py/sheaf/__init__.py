@@ -17,9 +17,9 @@ from sheaf.tasks import FUNCTIONS as _FUNCTIONS
 
 __version__ = _core.version
 globals().update(_FUNCTIONS)
-__all__ = sorted(_FUNCTIONS) + _errors.__all__ + ["log_file", "memory", "nservers"]
+__all__ = sorted(_FUNCTIONS) + _errors.__all__ + ["log_file", "memory", "nservers", "status"]
 _LATER = {"MPICommandClient": "command", "MPIEnvironment": "environment", "MPIInterface": "cluster",
-          "casalog": "casalog"}
+          "casalog": "casalog", "ParallelTaskHelper": "parallel"}
 
 
 def log_file(path):
@@ -35,6 +35,11 @@ def memory(budget):
 def nservers():
     """Number of MPI servers that are alive; 0 when tasks run in this process."""
     return _core.par_nserver()
+
+
+def status():
+    """Prints a table of the servers: what each is doing, since when, its memory and threads."""
+    print(_core.par_status(), end="")
 
 
 def __getattr__(name):

@@ -62,6 +62,7 @@ class _Client:
         self._silent = {}  # responses that stand in for those of silent servers
         self._resources = {}  # rank: (bytes, threads) when its last command ended
         self._lock = threading.Lock()
+        self._start_lock = threading.Lock()
 
     def _post(self, level, method, text):
         _core.log_post(level, f"MPICommandClient::{method}", text)
@@ -76,11 +77,13 @@ class _Client:
     # ---- life cycle ----
 
     def start_services(self):
-        with self._lock:
+        with self._start_lock:
             if self.state == 0:
                 _core.command_start()
                 self.state = 1
                 atexit.register(self._report_pending)
+                if self.log_mode != "unified":
+                    self._apply_log_mode()
                 self._post(1, "start_services", MPIEnvironment.mpi_info_msg)
             elif self.state == 2:
                 self._post(2, "start_services", "MPICommandClient life cycle finalized")
@@ -174,7 +177,7 @@ class _Client:
         ids = []
         for rank in ranks:
             try:
-                i = _core.command_push(message, rank, retry)
+                i = _core.command_push(message, rank, retry, command[:60])
             except Error as problem:
                 self._post(3, "push_command_request", f"{problem}; the command is rejected")
                 return None
@@ -288,13 +291,15 @@ class _Client:
         request = s["request"]
         command = self._requests[request]["command"] if request in self._requests else None
         if s["unit"]:
-            command = "task unit"
+            command = s["what"]
+        memory, threads = self._resources.get(rank, (None, None))  # of another host: when its last command ended
         return {"rank": rank, "processor": s["host"], "pid": s["pid"], "busy": bool(request or s["unit"]),
                 "command": command, "command_start_time": s["since"] or None,
                 "pong_pending": s["unanswered"] > 0, "ping_time": s["ping_time"] or None,
                 "pong_time": s["heard_time"], "pong_checks": s["unanswered"],
                 "timeout": self.state != 2 and (s["silent"] or not s["alive"]),
-                "alive": self.state != 2 and s["alive"], "requests_done": s["done"]}
+                "alive": self.state != 2 and s["alive"], "requests_done": s["done"],
+                "memory": s["memory"] or memory, "threads": s["threads"] or threads}
 
     def get_server_status(self, server=None):
         if server is None:
@@ -310,6 +315,22 @@ class _Client:
                        f"it stays {self.log_mode}")
             return
         self.log_mode = logmode
+        if self.state == 1:
+            self._apply_log_mode()
+
+    def _apply_log_mode(self):
+        """Gives each server a log file of its own, or none."""
+        log = _core.log_open()
+        if self.log_mode != "unified" and not log:
+            self._post(2, "set_log_mode", f"there is no log file, so that servers have none of their own: "
+                       f"{self.log_mode} is as unified")
+        for rank, status in self.get_server_status().items():
+            if status["timeout"]:
+                continue
+            path = f"{log}-server-{rank}-host-{status['processor']}-pid-{status['pid']}"
+            if self.log_mode == "unified" or not log:
+                path = None
+            self.push_command_request(f"sheaf._core.log_own({path!r}, {self.log_mode == 'redirect'})", True, rank)
 
     def set_log_level(self, log_level):
         if log_level not in _LEVELS:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Python side of a server: evaluates commands, and keeps their variables."""
 
+import importlib.util
 import linecache
 import os
 import sys
@@ -24,12 +25,26 @@ class _Server:
         _core.omp_threads(int(omp_num_threads))
 
 
+def _casa_tasks():
+    """CASA's own tasks by name, where scripts find Sheaf under CASA's names (compat/) and casatasks is installed."""
+    compat, tasks = (importlib.util.find_spec(name) for name in ("casampi", "casatasks"))
+    if not compat or not tasks or not os.path.exists(os.path.join(os.path.dirname(compat.origin), ".sheaf")):
+        return {}
+    module = importlib.import_module("casatasks")
+    names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
+    return {name: getattr(module, name) for name in names if hasattr(module, name)}
+
+
 def _make_namespace():
     """A fresh module __main__ with the tasks and a few modules that commands may use without importing them."""
     import sheaf
 
     main = types.ModuleType("__main__")
     names = {name: getattr(sheaf, name) for name in sheaf.__all__}
+    try:
+        names.update(_casa_tasks())
+    except Exception:
+        _core.log_post(2, "MPICommandServer", f"CASA's tasks cannot be loaded: {traceback.format_exc()}")
     main.__dict__.update(names, sheaf=sheaf, casalog=casalog, os=os, sys=sys, time=time,
                          traceback=traceback, self=_Server())
     main.__builtins__ = __builtins__
@@ -86,7 +101,7 @@ def _resources():
     """Memory in bytes and threads of this process."""
     with open("/proc/self/statm", encoding="ascii") as pages:
         resident = int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return resident, _core.omp_threads()
+    return resident, len(os.listdir("/proc/self/task"))
 
 
 def _flush():

@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ParallelTaskHelper: makes a task of one's own parallel over the sub-MSs of a Multi-MS, as CASA's class of this name.
+
+    def mytask(vis, field=''):
+        if ParallelTaskHelper.isParallelMS(vis):
+            return ParallelTaskHelper('mytask', locals()).go()
+        ...                                     # the task for one MS
+
+`go` calls initialize, generateJobs, executeJobs and postExecution; a derived class may replace each.
+"""
+
+import copy
+import importlib
+import os
+import shutil
+import sys
+
+from sheaf import _core
+from sheaf.casalog import casalog
+from sheaf.environment import MPIEnvironment
+from sheaf.errors import EmptyError, Error, ParameterError, ServerLostError
+
+_NULL_SELECTION = ("MSSelectionNullSelection", "EmptyError")
+
+
+def _post(text, level="INFO"):
+    casalog.post(text, level, "ParallelTaskHelper")
+
+
+class JobData:
+    """One call of a task: its name, arguments, and what it returned."""
+
+    def __init__(self, commandName, commandInfo=None):
+        self._commands = {commandName: dict(commandInfo or {})}
+        self._values = []
+
+    def addCommand(self, commandName, commandInfo):
+        """Another call, done after the first."""
+        self._commands[commandName] = dict(commandInfo)
+
+    def getCommandNames(self):
+        """Names of the tasks."""
+        return list(self._commands)
+
+    def getCommandArguments(self, commandName=None):
+        """Arguments of a task, by default of the only one."""
+        if commandName is not None:
+            return self._commands[commandName]
+        values = list(self._commands.values())
+        return values[0] if len(values) == 1 else self._commands
+
+    def getCommandLine(self):
+        """The calls as Python."""
+        return "; ".join(f"{name}({', '.join(f'{k} = {v!r}' for k, v in args.items())})"
+                         for name, args in self._commands.items())
+
+    def setReturnValues(self, valueList):
+        """What the calls returned."""
+        self._values = list(valueList)
+
+    def getReturnValues(self):
+        """What the calls returned; the value itself when there is one."""
+        return self._values[0] if len(self._values) == 1 else self._values
+
+
+def _find_task(name):
+    """The function behind a task's name, where the script, Sheaf, or CASA (if it is loaded) has it."""
+    for module in ("__main__", "sheaf", "casatasks"):
+        found = getattr(sys.modules.get(module), name, None)
+        if callable(found):
+            return found
+    raise ParameterError(f"{name}: no such task in the script or in Sheaf")
+
+
+class ParallelTaskHelper:
+    """One run of a task over a Multi-MS."""
+
+    _bypass = 0
+    _async = False
+    _multithreading = False
+
+    def __init__(self, task_name, args=None):
+        self._task = task_name
+        self._args = {k: v for k, v in (args or {}).items() if not k.startswith("__")}
+        self._jobs = []  # JobData
+        self._ids = []
+        self._overrides = {}
+        self._results = {}  # by outputvis or vis
+        self._consolidate = True
+        self._parallel = self.isMPIEnabled() and self._bypass == 0
+        self._client = None
+
+    def override_arg(self, arg, value):
+        """Gives an argument another value in each job: a list by job, or one value for all."""
+        self._overrides[arg] = value
+
+    def initialize(self):
+        """Makes vis absolute, and starts the services."""
+        self._args["vis"] = os.path.abspath(self._args["vis"])
+        if self._parallel:
+            from sheaf.command import MPICommandClient
+
+            self._client = MPICommandClient(start_services=True)
+            if self._client.get_lifecyle_state() != 1 or not self.getNumberOfServers():
+                _post("no server is left; this process does the work itself", "WARN")
+                self._parallel = False
+
+    def getNumberOfServers(self):
+        """Servers that are in order; None without MPI."""
+        return _core.par_nserver() if self.isMPIEnabled() else None
+
+    def generateJobs(self):
+        """One job per sub-MS, with the same arguments but vis. False, after a warning, when vis is no Multi-MS."""
+        vis = self._args["vis"]
+        if not _core.mms_is(vis):
+            _post(f"{vis} is no Multi-MS", "WARN")
+            return False
+        for i, name in enumerate(self.getReferencedMSs(vis)):
+            args = copy.deepcopy(self._args)
+            args["vis"] = name
+            for arg, value in self._overrides.items():
+                args[arg] = value[i] if isinstance(value, list) else value
+            self._jobs.append(JobData(self._task, args))
+        return True
+
+    def executeJobs(self):
+        """Runs the jobs: on any free server, or here one after the other."""
+        for job in self._jobs:
+            for name in job.getCommandNames():
+                args = job.getCommandArguments(name)
+                if self._parallel:
+                    ids = self._client.push_command_request(f"{self._command_of(name)}()", False, None, args)
+                    if ids is None:
+                        raise ServerLostError(f"{name}: no server takes the job for {args['vis']}")
+                    self._ids += ids
+                else:
+                    self._run_here(name, args)
+
+    @staticmethod
+    def _command_of(name):
+        """The task as the servers know it; one from a module is imported there."""
+        try:
+            module = _find_task(name).__module__
+        except ParameterError:
+            return name  # the servers may have it
+        if module in ("__main__", "sheaf") or module.startswith("casatasks"):
+            return name
+        importlib.import_module(module)
+        return f"__import__('importlib').import_module({module!r}).{name}"
+
+    @staticmethod
+    def _key(args):
+        return args.get("outputvis") or args["vis"]
+
+    def _run_here(self, name, args):
+        try:
+            value = _find_task(name)(**args)
+            self._results[self._key(args)] = True if "outputvis" in args or value is None else value
+        except Exception as problem:
+            if not any(word in f"{type(problem).__name__}: {problem}" for word in _NULL_SELECTION):
+                raise
+            _post(f"Ignoring NullSelection error from {args['vis']}")
+
+    def postExecution(self):
+        """Waits for the jobs; the consolidated result. A failed job raises an Error that names its sub-MS."""
+        if self._async and self._parallel:
+            return self._ids
+        if self._parallel:
+            self._collect(self._client.get_command_response(self._ids, True))
+        if not self._results:
+            raise EmptyError(f"{self._task}: MSSelectionNullSelection : the selection matches nothing in any sub-MS")
+        return self.consolidateResults(self._results, self._task) if self._consolidate else self._results
+
+    def _collect(self, responses):
+        failures = []
+        for response in responses:
+            args, trace = response["parameters"], response["traceback"]
+            if response["successful"]:
+                value = response["ret"]
+                self._results[self._key(args)] = True if "outputvis" in args or value is None else value
+            elif trace and any(word in trace for word in _NULL_SELECTION):
+                _post(f"Ignoring NullSelection error from {args['vis']}")
+            else:
+                failures.append(f"{self._task} failed for sub-MS {args['vis']} on MPIServer-{response['server']}: "
+                                f"{trace}")
+        if failures:
+            raise Error("\n".join(failures))
+
+    def go(self):
+        """Does it all; the result, False when vis is no Multi-MS, or with setAsyncMode the numbers of the requests."""
+        self.initialize()
+        if not self.generateJobs():
+            return False
+        self.executeJobs()
+        return self.postExecution()
+
+    # ---- results ----
+
+    @staticmethod
+    def consolidateResults(ret_list, taskname):
+        """One value of many: all() of booleans, the sum of dictionaries; None of anything else."""
+        values = list(ret_list.values())
+        if values and isinstance(values[0], bool):
+            for name, value in ret_list.items():
+                if not value:
+                    _post(f"{taskname} failed for sub-MS {name}", "WARN")
+            return all(values)
+        found = [value for value in values if isinstance(value, dict)]
+        if not found:
+            return None
+        total = {}
+        for value in found:
+            total = ParallelTaskHelper.combine_dictionaries(value, total)
+        return ParallelTaskHelper.finalize_consolidate_results(total)
+
+    @staticmethod
+    def combine_dictionaries(dict_list, ret_dict):
+        """Adds a report to a sum of reports, which is changed and returned: numbers add up, texts and `nreport` stay."""
+        rflag = dict_list.get("type") == "rflag" and dict_list.get("name") == "Rflag"
+        for key, item in dict_list.items():
+            if rflag and key in ("freqdev", "timedev"):
+                _gather_thresholds(ret_dict.setdefault(key, {}), item)
+            elif isinstance(item, dict):
+                ret_dict[key] = ParallelTaskHelper.combine_dictionaries(item, ret_dict.get(key, {}))
+            elif key not in ret_dict or rflag:
+                ret_dict[key] = copy.deepcopy(item)
+            elif not isinstance(item, str) and key != "nreport":
+                ret_dict[key] = ret_dict[key] + item
+        return ret_dict
+
+    @staticmethod
+    def finalize_consolidate_results(ret):
+        """Replaces gathered thresholds of rflag by their medians, as rows [spw, field, value]."""
+        for key, item in ret.items():
+            if key in ("freqdev", "timedev") and isinstance(item, dict):
+                ret[key] = _median_thresholds(item)
+            elif isinstance(item, dict):
+                ParallelTaskHelper.finalize_consolidate_results(item)
+        return ret
+
+    @staticmethod
+    def getResult(command_request_id_list, taskname):
+        """The consolidated result of an asynchronous run; None while it is not there."""
+        from sheaf.command import MPICommandClient
+
+        responses = MPICommandClient().get_command_response(command_request_id_list, False, False)
+        if len(responses) < len(command_request_id_list):
+            return None
+        helper = ParallelTaskHelper(taskname)
+        helper._collect(responses)
+        return ParallelTaskHelper.consolidateResults(helper._results, taskname)
+
+    # ---- the Multi-MS ----
+
+    @staticmethod
+    def getReferencedMSs(vis):
+        """Paths of the sub-MSs, in their order."""
+        return _core.mms_members(vis)
+
+    @staticmethod
+    def isParallelMS(vis):
+        """Whether a task should distribute its work: vis is a Multi-MS, and this process no server."""
+        if not MPIEnvironment.is_mpi_disabled_or_client() or ParallelTaskHelper._bypass == 2:
+            return False
+        return isinstance(vis, (str, os.PathLike)) and _core.mms_is(os.fspath(vis))
+
+    @staticmethod
+    def restoreSubtableAgreement(vis, mastersubms="", subtables=None):
+        """Makes the sub-tables of all sub-MSs those of the master (default: the first): links to them."""
+        members = _core.mms_members(vis)
+        master = os.path.abspath(mastersubms) if mastersubms else members[0]
+        names = subtables or [n for n in sorted(os.listdir(master)) if os.path.isdir(os.path.join(master, n))
+                              and n not in ("SOURCE", "HISTORY", "SORTED_TABLE")]
+        for member in members:
+            if os.path.samefile(member, master):
+                continue
+            for name in names:
+                place, target = os.path.join(member, name), os.path.join(master, name)
+                if os.path.islink(place):
+                    os.remove(place)
+                elif os.path.isdir(place):
+                    shutil.rmtree(place)
+                os.symlink(os.path.relpath(target, member), place)
+        return True
+
+    # ---- modes ----
+
+    @staticmethod
+    def bypassParallelProcessing(switch=1):
+        """0: servers do the work; 1: this process, sub-MS by sub-MS; 2: a Multi-MS is treated as one MS."""
+        if switch not in (0, 1, 2):
+            raise ParameterError(f"switch={switch!r}: must be 0, 1 or 2")
+        ParallelTaskHelper._bypass = switch
+
+    @staticmethod
+    def getBypassParallelProcessing():
+        """What bypassParallelProcessing has set."""
+        return ParallelTaskHelper._bypass
+
+    @staticmethod
+    def setAsyncMode(async_mode=False):
+        """With True, go returns the numbers of the requests at once; see getResult."""
+        ParallelTaskHelper._async = bool(async_mode)
+
+    @staticmethod
+    def getAsyncMode():
+        """What setAsyncMode has set."""
+        return ParallelTaskHelper._async
+
+    @staticmethod
+    def setMultithreadingMode(multithreading=False):
+        """For scripts that run tasks in several threads; here that is always possible."""
+        ParallelTaskHelper._multithreading = bool(multithreading)
+
+    @staticmethod
+    def getMultithreadingMode():
+        """What setMultithreadingMode has set."""
+        return ParallelTaskHelper._multithreading
+
+    @staticmethod
+    def isMPIEnabled():
+        """Whether there are servers, or this is one."""
+        return MPIEnvironment.is_mpi_enabled
+
+    @staticmethod
+    def isMPIClient():
+        """Whether this process has servers."""
+        return MPIEnvironment.is_mpi_client
+
+    # ---- texts ----
+
+    @staticmethod
+    def findAbsPath(input):
+        """A path, or the paths of a list, made absolute; all else as it is."""
+        if isinstance(input, str):
+            return os.path.abspath(input) if input else input
+        if isinstance(input, list):
+            return [ParallelTaskHelper.findAbsPath(item) for item in input]
+        return input
+
+    @staticmethod
+    def listToCasaString(inputList):
+        """Integers as a selection: [1, 2, 3, 5] is '1~3,5'."""
+        parts = []
+        for number in sorted({int(n) for n in inputList}):
+            if parts and parts[-1][1] == number - 1:
+                parts[-1][1] = number
+            else:
+                parts.append([number, number])
+        return ",".join(str(a) if a == b else f"{a}~{b}" for a, b in parts)
+
+
+def _gather_thresholds(sums, rows):
+    """Adds rows [spw, field, value] to {(spw, field): [values]}."""
+    for spw, field, value in rows:
+        sums.setdefault((spw, field), []).append(value)
+
+
+def _median_thresholds(sums):
+    import numpy
+
+    rows = [[spw, field, float(numpy.median(values))] for (spw, field), values in sorted(sums.items())]
+    return numpy.array(rows) if rows else numpy.zeros((0, 3))

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ParallelTaskHelper: a task of one's own over the sub-MSs of a Multi-MS, alone and on servers."""
+
+import os
+
+import numpy
+import pytest
+
+pytest.importorskip("casacore.tables")
+import inputs  # noqa: E402
+from commands import run  # noqa: E402
+
+TASKS = '''
+import os
+import sheaf
+from sheaf import ParallelTaskHelper
+
+def count(vis, bad="", empty="", kind="dict", kill=""):
+    if ParallelTaskHelper.isParallelMS(vis):
+        return ParallelTaskHelper("count", locals()).go()
+    if bad and vis.endswith(bad):
+        raise ValueError("bad luck")
+    if empty in ("all", vis[-7:]):
+        raise RuntimeError("MSSelectionNullSelection : The selected table has zero rows.")
+    if kill and vis.endswith(kill):
+        os._exit(1)
+    rows = sheaf.listobs(vis=vis)["numrecords"]
+    return {"rows": rows, "name": "x", "nreport": 1, "sub": {"ms": 1.5}} if kind == "dict" else rows < 7000
+'''
+SCRIPT = """
+import json, os, sheaf
+from sheaf import ParallelTaskHelper
+from mytasks import count
+def show(**values):
+    print("@" + json.dumps(values), flush=True)
+def error(*args, **named):
+    try:
+        return count("a.mms", *args, **named)
+    except sheaf.Error as problem:
+        return [type(problem).__name__, str(problem)]
+    except ValueError as problem:
+        return ["ValueError", str(problem)]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("helper")
+    (path / "mytasks.py").write_text(TASKS)
+    head = f"import sheaf\nsheaf.partition(vis={inputs.ngc5921()!r}, outputvis='a.mms', separationaxis='scan', numsubms=3)\n"
+    run("", ranks=1, head=head, cwd=path)
+    return path
+
+
+@pytest.mark.parametrize("ranks", (1, 3))
+def test_results_are_consolidated(folder, ranks):
+    """22653 is what CASA's listobs says of the whole MS."""
+    s = run("""
+        show(mms=ParallelTaskHelper.isParallelMS("a.mms"), ms=ParallelTaskHelper.isParallelMS("mytasks.py"),
+             none=ParallelTaskHelper.isParallelMS("nothing"))
+        show(sum=count("a.mms"), all=count("a.mms", kind="bool"), some=count("a.mms", empty="0001.ms"))
+        show(bad=error(bad="0001.ms"), empty=error(empty="all"))
+        ParallelTaskHelper.bypassParallelProcessing(1)
+        show(here=count("a.mms"))
+        ParallelTaskHelper.bypassParallelProcessing(2)
+        show(whole=count("a.mms")["sub"], mode=ParallelTaskHelper.getBypassParallelProcessing())
+        """, ranks=ranks, head=SCRIPT, cwd=folder, PYTHONPATH=f"{os.environ['SHEAF_BUILD']}/python:{folder}")
+    assert (s["mms"], s["ms"], s["none"]) == (True, False, False)
+    assert s["sum"] == s["here"] == {"rows": 22653, "name": "x", "nreport": 1, "sub": {"ms": 4.5}}
+    assert s["all"] is False and s["whole"] == {"ms": 1.5} and s["mode"] == 2
+    assert s["some"]["sub"] == {"ms": 3.0} and s["some"]["rows"] < 22653
+    assert s["bad"][0] == ("Error" if ranks > 1 else "ValueError") and "bad luck" in s["bad"][1]
+    assert ranks == 1 or "a.mms.0001.ms on MPIServer-" in s["bad"][1]
+    assert s["empty"][0] == "EmptyError"
+
+
+def test_asynchronous_and_overrides(folder):
+    s = run("""
+        ParallelTaskHelper.setAsyncMode(True)
+        ids = count("a.mms")
+        from sheaf import MPICommandClient
+        MPICommandClient().get_command_response(ids, True)
+        show(ids=ids, sum=ParallelTaskHelper.getResult(ids, "count")["rows"])
+        ParallelTaskHelper.setAsyncMode(False)
+        helper = ParallelTaskHelper("count", {"vis": "a.mms"})
+        helper.override_arg("empty", ["0000.ms", "", "0002.ms"])
+        helper.override_arg("kind", "dict")
+        show(one=helper.go()["sub"])
+        show(false=ParallelTaskHelper("count", {"vis": "mytasks.py"}).go())
+        show(lost=error(kill="0002.ms"), after=count("a.mms")["rows"])
+        """, head=SCRIPT, cwd=folder, PYTHONPATH=f"{os.environ['SHEAF_BUILD']}/python:{folder}")
+    assert s["ids"] == [1, 2, 3] and s["sum"] == 22653 and s["one"] == {"ms": 1.5} and s["false"] is False
+    assert s["lost"][0] == "Error" and "exit status 1" in s["lost"][1]
+    assert s["after"] == 22653  # the server that is left does it
+
+
+def test_texts_and_reports():
+    from sheaf import ParallelTaskHelper as helper
+    assert helper.listToCasaString([5, 1, 2, 3, 3, 7, 8]) == "1~3,5,7~8"
+    assert helper.findAbsPath(["a", ""]) == [os.path.abspath("a"), ""] and helper.findAbsPath(3) == 3
+    reports = [{"type": "list", "report0": {"type": "rflag", "name": "Rflag", "freqdev": [[1, 0, v], [0, 0, 2.0]], "timedev": []}}
+               for v in (3.0, 5.0, 10.0)]
+    total = {}
+    for report in reports:
+        total = helper.combine_dictionaries(report, total)
+    final = helper.finalize_consolidate_results(total)["report0"]
+    assert numpy.array_equal(final["freqdev"], [[0, 0, 2.0], [1, 0, 5.0]]) and final["timedev"].shape == (0, 3)
+    assert helper.consolidateResults({"a": {"n": 1, "nreport": 2, "t": "x"}, "b": {"n": 2, "nreport": 2, "t": "y"}}, "t") == \
+        {"n": 3, "nreport": 2, "t": "x"}
+    assert helper.consolidateResults({"a": True, "b": False}, "t") is False
+    assert helper.consolidateResults({"a": 1}, "t") is None
