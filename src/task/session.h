@@ -20,8 +20,8 @@ extern "C" {
 /* Remembers time and working directory for the log's default name; later calls do nothing. */
 void sheaf_session_begin(void);
 /* Sets the path of the log file, "none" for no file; NULL restores the default. A file that is open
- * is closed; the new one is opened by the next task call. SHEAF_ERR_ARG when the path is too long.
- */
+ * is closed; the new one is opened by the next task call. SHEAF_ERR_ARG when the path is too long,
+ * SHEAF_ERR_IO when the file cannot be opened; the one before is kept then. */
 int sheaf_session_log(const char *path, sheaf_error *err);
 /* As sheaf_task_call, within the session. An unwritable directory of the default log file is a
  * warning, a log file asked for that cannot be opened SHEAF_ERR_IO. */
