@@ -20,8 +20,8 @@ extern "C" {
 /* Remembers time and working directory for the log's default name; later calls do nothing. */
 void sheaf_session_begin(void);
 /* Sets the path of the log file, "none" for no file; NULL restores the default. A file that is open
- * is closed; the new one is opened by the next task call. SHEAF_ERR_ARG when the path is too long.
- */
+ * is closed; the new one is opened by the next task call. SHEAF_ERR_ARG when the path is too long,
+ * SHEAF_ERR_IO when the file cannot be opened; the one before is kept then. */
 int sheaf_session_log(const char *path, sheaf_error *err);
 /* Opens the session's log file if it is not open yet. Fails as sheaf_session_call does. */
 int sheaf_session_open(sheaf_error *err);

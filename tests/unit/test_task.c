@@ -348,11 +348,14 @@ static void test_session_log(void **state) {
 
 static void test_session_log_that_cannot_be_opened(void **state) {
   (void)state;
-  assert_int_equal(sheaf_session_log("no/such/folder.log", NULL), 0);
+  assert_int_equal(sheaf_session_log(NULL, NULL), 0);
+  setenv("SHEAF_LOGFILE", "no/such/folder.log", 1);
   assert_int_equal(session("idle", "{}"), SHEAF_ERR_IO);
   assert_int_equal(session("idle", "{}"), SHEAF_ERR_IO);
+  unsetenv("SHEAF_LOGFILE");
   assert_int_equal(sheaf_session_log("none", NULL), 0);
-  assert_int_equal(session("idle", "{}"), 0);
+  assert_int_equal(sheaf_session_log("no/such/folder.log", NULL), SHEAF_ERR_IO);
+  assert_int_equal(session("idle", "{}"), 0); /* as before: none */
 }
 
 static void test_help(void **state) {
