@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "ms/history.h"
 #include "ms/inplace.h"
+#include "ms/ledger.h"
 #include "ms/models.h"
 #include "ms/selection.h"
 #include "task/inplace_task.h"
@@ -78,6 +79,10 @@ static int remove_models(plan *p, sheaf_error *err) {
   for (size_t i = 0; rc >= 0 && i < p->nmember; i++) rc = edit_member(p, i, err);
   if (rc < 0) return rc;
   tell(p);
+  if (p->scr) {
+    static const char *const column[] = {"MODEL_DATA"};
+    SHEAF_TRY(sheaf_ledger_forget(p->vis, column, 1, err));
+  }
   SHEAF_TRY(sheaf_inplace_prepare(p->inplace, err));
   SHEAF_TRY(sheaf_inplace_commit(p->inplace, 0, err));
   if (p->otf)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "ms/ledger.h"
 #include "ms/setup.h"
 
 static int check_writable(const char *member, sheaf_error *err) {
