@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "ms/history.h"
 #include "ms/inplace.h"
 #include "ms/ledger.h"
 #include "ms/models.h"
@@ -123,8 +122,7 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   if (rc < 0) return rc;
   if (p.otf) SHEAF_TRY(read_fields(&p, par, err));
   SHEAF_TRY(work_in_place(&p, err));
-  SHEAF_TRY(
-      sheaf_history_record(p.vis, "delmod", "sheaf " SHEAF_VERSION, sheaf_job_params(job), err));
+  SHEAF_TRY(sheaf_inplace_task_history(job, p.vis, err));
   *result = json_null();
   rc = 0;
 done:

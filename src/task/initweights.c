@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "kernel/weights.h"
 #include "ms/chunks.h"
-#include "ms/history.h"
 #include "ms/inplace.h"
 #include "ms/ledger.h"
 #include "ms/selection.h"
@@ -458,8 +457,7 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   SHEAF_TRY(make_plan(&p, par, err));
   if (with_tsys(p.mode)) SHEAF_TRY(check_tsys(&p, par, err));
   SHEAF_TRY(work_in_place(&p, job, par, err));
-  SHEAF_TRY(sheaf_history_record(p.vis, "initweights", "sheaf " SHEAF_VERSION,
-                                 sheaf_job_params(job), err));
+  SHEAF_TRY(sheaf_inplace_task_history(job, p.vis, err));
   *result = json_null();
   rc = 0;
 done:

@@ -82,8 +82,7 @@ def spoil_by_key(path):
                     t.putcell(name, row, t.getcell(name, row) * 0 + (5 + 7j))
 
 
-@pytest.mark.parametrize("axis", ["scan", "spw", "baseline"])
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("axis,name", [("scan", n) for n in STEPS] + [("spw", "channels"), ("baseline", "field")])
 def test_a_multi_ms_gets_what_the_ms_gets(copy, tmp_path, axis, name):
     whole, parts = copy("linear"), str(tmp_path / "w.mms")
     sheaf.partition(whole, parts, separationaxis=axis, numsubms=3, flagbackup=False)
@@ -297,3 +296,14 @@ def test_a_scratch_column_of_another_type(tmp_path, copy):
             t.putcell("CORRECTED_DATA", row, t.getcell("DATA", row).real)
     with pytest.raises(sheaf.DataError, match="CORRECTED_DATA"):
         sheaf.clearcal(path)
+
+
+@pytest.mark.parametrize("task", ["clearcal", "delmod", "initweights"])
+def test_a_reference_table_is_not_written_through(copy, tmp_path, task):
+    path, reference = copy("linear"), str(tmp_path / "r.ms")
+    with table(path, ack=False) as t:
+        t.query("FIELD_ID == 0").copy(reference).close()
+    before = scratch_cases.digest(path)
+    with pytest.raises(sheaf.Error, match="refers to"):
+        getattr(sheaf, task)(reference)
+    assert scratch_cases.digest(path) == before

@@ -66,9 +66,8 @@ def test_where_casa_fails_weights_are_finite_and_sensible(folder, copy, name):
     assert all(np.isfinite(cell).all() and (cell >= 0).all() for cell in columns["WEIGHT"])
 
 
-@pytest.mark.parametrize("axis", ["scan", "spw", "baseline"])
-@pytest.mark.parametrize("name", ["many-nyq-True", "many-sigma-False", "many-ones-True", "holes-tinttsys-True",
-                                  "many-tsys-False"])
+@pytest.mark.parametrize("axis,name", [("scan", "many-nyq-True"), ("spw", "many-sigma-False"), ("baseline", "many-ones-True"),
+                                       ("spw", "holes-tinttsys-True"), ("baseline", "many-tsys-False")])
 def test_a_multi_ms_gets_what_the_ms_gets(folder, tmp_path, copy, axis, name):
     ms, caltable, keywords = weights_cases.CASES[name]
     whole, parts = copy(ms), str(tmp_path / "many.mms")
