@@ -62,8 +62,8 @@ def test_one_failure(tmp_path, case, do):
     assert bad == []
 
 
-@pytest.mark.parametrize("case", sorted(inplacefaults.CASES))
+@pytest.mark.parametrize("case", sorted(taskfaults.CASES))
 def test_read_only(tmp_path, case):
-    place = inplacefaults.Place(tmp_path, case)
+    place = taskfaults.Place(tmp_path, case)
     assert place.once("EROFS", 1, 1) == []
-    assert place.mixture(inplacefaults.values(place.path)) == []
+    assert place.mixture(taskfaults.values(place.path)) == []
