@@ -102,3 +102,31 @@ done:
   sheaf_table_close(c.table);
   return rc < 0 ? rc : c.problems;
 }
+
+/* Takes columns out of the ledger in `path`, of one member (NULL: all). */
+static int forget(const char *path, const char *member, const char *const *columns, size_t n,
+                  sheaf_error *err) {
+  json_t *ledger = NULL, *entry;
+  size_t i;
+  int changed = 0;
+  int rc = sheaf_ledger_read(path, &ledger, err);
+  if (rc < 0 || !ledger) return rc;
+  json_array_foreach(json_object_get(ledger, "members"), i, entry) {
+    if (member && strcmp(sheaf_value_str(entry, "name", ""), member)) continue;
+    for (size_t k = 0; k < n; k++)
+      changed |= json_object_del(json_object_get(entry, "columns"), columns[k]) == 0;
+  }
+  if (changed) rc = sheaf_ledger_write(path, ledger, err);
+  json_decref(ledger);
+  return rc;
+}
+
+int sheaf_ledger_forget(const char *path, const char *const *columns, size_t n, sheaf_error *err) {
+  char real[4096];
+  int rc = forget(path, NULL, columns, n, err);
+  if (rc < 0 || (rc = sheaf_path_real(path, real, sizeof real, err)) < 0) return rc;
+  char *name = strrchr(real, '/');
+  if (!name || name - real < 7 || memcmp(name - 7, "/SUBMSS", 7)) return 0;
+  name[-7] = '\0';
+  return forget(real, name + 1, columns, n, err);
+}

@@ -14,6 +14,7 @@
 #define SHEAF_MS_LEDGER_H
 
 #include <jansson.h>
+#include <stddef.h>
 
 #include "base/error.h"
 
@@ -24,6 +25,10 @@ int sheaf_ledger_write(const char *path, const json_t *ledger, sheaf_error *err)
 /* *ledger is a new reference, or NULL with return value 0 when there is none. SHEAF_ERR_DATA when
  * it cannot be read. */
 int sheaf_ledger_read(const char *path, json_t **ledger, sheaf_error *err);
+
+/* Before columns are changed in place: takes their checksums out of the ledger of the MS or
+ * Multi-MS `path`, or of the Multi-MS that it is a sub-MS of. No ledger: 0. */
+int sheaf_ledger_forget(const char *path, const char *const *columns, size_t n, sheaf_error *err);
 
 /* Called for each disagreement; `member` is the sub-MS's name. */
 typedef void sheaf_ledger_report(void *user, const char *member, const char *problem);

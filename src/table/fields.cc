@@ -44,7 +44,7 @@ std::vector<int32_t> parse(const MSField& fields, const std::string& text) {
   } catch (const std::exception& x) {
     std::string why(x.what());
     while (!why.empty() && std::strchr("\n ,", why.back())) why.pop_back();
-    throw Failure(SHEAF_ERR_ARG, "'" + text + "': " + why);
+    throw Failure(SHEAF_ERR_ARG, "gainfield='" + text + "': " + why);
   }
   return {ids.begin(), ids.end()};
 }

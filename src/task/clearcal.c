@@ -8,8 +8,8 @@
 
 #include "base/log.h"
 #include "ms/chunks.h"
-#include "ms/history.h"
 #include "ms/inplace.h"
+#include "ms/ledger.h"
 #include "ms/models.h"
 #include "ms/selection.h"
 #include "ms/setup.h"
@@ -331,8 +331,9 @@ static int run_units(plan *p, sheaf_job *job, const json_t *par, sheaf_error *er
                 json_object_get(par, "intent"));
   if (!common) return sheaf_fail(err, SHEAF_ERR_NOMEM, "clearcal: out of memory");
   const sheaf_inplace_cut cut = {.written = written, .nwritten = n};
-  const int rc =
-      sheaf_inplace_task_round(job, p->inplace, &cut, "clearcal.reset", common, merge, p, err);
+  int rc = sheaf_ledger_forget(p->vis, written, n, err);
+  if (rc >= 0)
+    rc = sheaf_inplace_task_round(job, p->inplace, &cut, "clearcal.reset", common, merge, p, err);
   json_decref(common);
   return rc;
 }
@@ -376,8 +377,7 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   SHEAF_TRY(make_plan(&p, par, err));
   SHEAF_TRY(check_selection(&p, err));
   SHEAF_TRY(work_in_place(&p, job, par, err));
-  SHEAF_TRY(
-      sheaf_history_record(p.vis, "clearcal", "sheaf " SHEAF_VERSION, sheaf_job_params(job), err));
+  SHEAF_TRY(sheaf_inplace_task_history(job, p.vis, err));
   *result = json_null();
   rc = 0;
 done:

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "ms/history.h"
 #include "ms/inplace.h"
+#include "ms/ledger.h"
 #include "ms/models.h"
 #include "ms/selection.h"
 #include "task/inplace_task.h"
@@ -78,6 +78,10 @@ static int remove_models(plan *p, sheaf_error *err) {
   for (size_t i = 0; rc >= 0 && i < p->nmember; i++) rc = edit_member(p, i, err);
   if (rc < 0) return rc;
   tell(p);
+  if (p->scr) {
+    static const char *const column[] = {"MODEL_DATA"};
+    SHEAF_TRY(sheaf_ledger_forget(p->vis, column, 1, err));
+  }
   SHEAF_TRY(sheaf_inplace_prepare(p->inplace, err));
   SHEAF_TRY(sheaf_inplace_commit(p->inplace, 0, err));
   if (p->otf)
@@ -118,8 +122,7 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   if (rc < 0) return rc;
   if (p.otf) SHEAF_TRY(read_fields(&p, par, err));
   SHEAF_TRY(work_in_place(&p, err));
-  SHEAF_TRY(
-      sheaf_history_record(p.vis, "delmod", "sheaf " SHEAF_VERSION, sheaf_job_params(job), err));
+  SHEAF_TRY(sheaf_inplace_task_history(job, p.vis, err));
   *result = json_null();
   rc = 0;
 done:

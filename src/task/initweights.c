@@ -9,8 +9,8 @@
 #include "base/log.h"
 #include "kernel/weights.h"
 #include "ms/chunks.h"
-#include "ms/history.h"
 #include "ms/inplace.h"
+#include "ms/ledger.h"
 #include "ms/selection.h"
 #include "ms/setup.h"
 #include "task/inplace_task.h"
@@ -426,12 +426,21 @@ static int run_units(plan *p, sheaf_job *job, const json_t *par, sheaf_error *er
   return rc;
 }
 
+/* What the ledger of a Multi-MS says of the columns is no longer true. */
+static int forget_checksums(const plan *p, sheaf_error *err) {
+  static const char *const all[] = {"WEIGHT", "SIGMA", "WEIGHT_SPECTRUM", "SIGMA_SPECTRUM"};
+  if (p->mode == DELWTSP) return sheaf_ledger_forget(p->vis, all + 2, 1, err);
+  if (p->mode == DELSIGSP) return sheaf_ledger_forget(p->vis, all + 3, 1, err);
+  return sheaf_ledger_forget(p->vis, all, sizeof all / sizeof *all, err);
+}
+
 static int work_in_place(plan *p, sheaf_job *job, const json_t *par, sheaf_error *err) {
   int rc = sheaf_inplace_task_begin(&p->inplace, p->vis, err);
   for (size_t i = 0; rc >= 0 && i < sheaf_inplace_nmember(p->inplace); i++)
     rc = edit_member(p, i, err);
   if (rc < 0) return rc;
   tell_plan(p, par);
+  SHEAF_TRY(forget_checksums(p, err));
   SHEAF_TRY(sheaf_inplace_prepare(p->inplace, err));
   if (p->mode < DELWTSP) SHEAF_TRY(run_units(p, job, par, err));
   SHEAF_TRY(sheaf_inplace_commit(p->inplace, p->mode < DELWTSP, err));
@@ -448,8 +457,7 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   SHEAF_TRY(make_plan(&p, par, err));
   if (with_tsys(p.mode)) SHEAF_TRY(check_tsys(&p, par, err));
   SHEAF_TRY(work_in_place(&p, job, par, err));
-  SHEAF_TRY(sheaf_history_record(p.vis, "initweights", "sheaf " SHEAF_VERSION,
-                                 sheaf_job_params(job), err));
+  SHEAF_TRY(sheaf_inplace_task_history(job, p.vis, err));
   *result = json_null();
   rc = 0;
 done:

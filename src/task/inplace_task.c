@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "ms/history.h"
 #include "ms/setup.h"
 
 static int check_writable(const char *member, sheaf_error *err) {
@@ -78,6 +79,12 @@ done:
   free(units);
   free(pieces);
   return rc;
+}
+
+int sheaf_inplace_task_history(sheaf_job *job, const char *vis, sheaf_error *err) {
+  const int rc = sheaf_history_record(vis, sheaf_job_task(job)->name, "sheaf " SHEAF_VERSION,
+                                      sheaf_job_params(job), err);
+  return rc < 0 ? sheaf_fail_context(err, rc, "all data are written, but HISTORY is not") : 0;
 }
 
 static int any_defined(const sheaf_models *models, size_t nmember, int32_t field) {

@@ -27,6 +27,10 @@ int sheaf_inplace_task_round(sheaf_job *job, sheaf_inplace *inplace, const sheaf
                                           sheaf_error *err),
                              void *user, sheaf_error *err);
 
+/* Records the call in HISTORY, after everything else. The text of a failure says that the data are
+ * written. */
+int sheaf_inplace_task_history(sheaf_job *job, const char *vis, sheaf_error *err);
+
 /* Logs " NAME (id = k)" and `yes` for each field that has a model in one of the members; of the
  * others `no` unless it is NULL. fields NULL: all fields of the MS. Returns how many have one. */
 int sheaf_inplace_task_tell_models(const char *vis, const sheaf_models *models, size_t nmember,

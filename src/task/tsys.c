@@ -103,9 +103,15 @@ static int parse_interp(const char *interp, interpolation *how, sheaf_error *err
   return 0;
 }
 
-static int map_windows(sheaf_tsys *t, const json_t *list, sheaf_error *err) {
-  const size_t nspw = t->setup->nspw, ncal = t->solutions.nspw, n = json_array_size(list);
-  const json_int_t first = n ? json_integer_value(json_array_get(list, 0)) : -1;
+/* spwmap is a list, or one number. */
+static json_int_t map_entry(const json_t *value, size_t i) {
+  return json_integer_value(json_is_array(value) ? json_array_get(value, i) : value);
+}
+
+static int map_windows(sheaf_tsys *t, const json_t *map, sheaf_error *err) {
+  const size_t nspw = t->setup->nspw, ncal = t->solutions.nspw;
+  const size_t n = json_is_integer(map) ? 1 : json_array_size(map);
+  const json_int_t first = n ? map_entry(map, 0) : -1;
   t->spw_map = calloc(nspw + 1, sizeof *t->spw_map);
   if (!t->spw_map) return sheaf_fail(err, SHEAF_ERR_NOMEM, "spwmap: out of memory");
   for (size_t i = 0; i < nspw; i++) t->spw_map[i] = (int32_t)i;
@@ -123,7 +129,7 @@ static int map_windows(sheaf_tsys *t, const json_t *list, sheaf_error *err) {
     return 0;
   }
   for (size_t i = 0; i < n; i++) {
-    const json_int_t to = json_integer_value(json_array_get(list, i));
+    const json_int_t to = map_entry(map, i);
     if (to < 0 || (size_t)to >= ncal)
       return sheaf_fail(err, SHEAF_ERR_ARG,
                         "spwmap: %lld is no spectral window of %s, which has 0~%zu", (long long)to,

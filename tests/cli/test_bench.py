@@ -37,6 +37,14 @@ def test_made_ms(ms):
     assert run(ROOT / "bench/make-ms", ms).returncode == 2  # it exists
 
 
+def test_clearcal(ms):
+    done = run(ROOT / "bench/clearcal", ms, "--build", BUILD, "--repeat", 1, "--processes", "1,2")
+    assert done.returncode == 0, done.stderr
+    value = json.loads(done.stdout)
+    assert value["benchmark"] == "clearcal" and value["ms"]["column_bytes"] > 0
+    assert set(value["ratio_to_dd"]) >= {"serial", "-n 2"}
+
+
 def test_partition(ms):
     before = sorted(os.listdir(ms.parent))
     done = run(ROOT / "bench/partition", ms, "--build", BUILD, "--repeat", 2, "--warm-up", 0, "--axes", "scan,auto",

@@ -151,7 +151,9 @@ def _cases():
                        "cubic,spline", "linear,linearflag", "nearest,nearestflag", "linear,cubicflag", "linear,splineflag",
                        "linearperobs,linear", "nearestperobs", "linear,linearrel", "linearPD", "linearperscan"):
             CASES[f"flagged-{interp}-{dowtsp}"] = ("deep", "flagged", {"wtmode": "tsys", "interp": interp, "dowtsp": dowtsp})
-        for interp in ("linearperobs", "nearestperobs,cubic", "linear,linearflag", "linear,splineflag"):
+        for interp in ("linear,cubic", "cubic,cubicflag", "linear,splinerel"):
+            CASES[f"deep-{interp}-{dowtsp}"] = ("deep", "deep", {"wtmode": "tsys", "interp": interp, "dowtsp": dowtsp})
+        for interp in ("linearperobs", "nearestperobs,cubic", "linearperscan", "linear,linearflag", "linear,splineflag"):
             CASES[f"holes-{interp}-{dowtsp}"] = ("many", "holes", {"wtmode": "tinttsys", "interp": interp, "dowtsp": dowtsp})
         for field in ("0", "1", "nearest", "0,2", "NGC*", "3C286"):
             CASES[f"field-{field}-{dowtsp}"] = ("deep", "deep", {"wtmode": "tsys", "gainfield": field, "dowtsp": dowtsp})
