@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "base/value.h"
 #include "ms/checksum.h"
+#include "ms/copier.h"
 #include "ms/multims.h"
 #include "table/concat.h"
 #include "table/table.h"

@@ -14,7 +14,6 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "ms/copier.h"
 #include "ms/rowrecords.h"
 #include "table/reftable.h"
 
@@ -38,10 +37,10 @@ typedef struct sheaf_refms {
   const char *vis;     /* the input, MS or Multi-MS */
   char *const *source; /* [nsource] its members, or itself */
   size_t nsource;
-  size_t record_size;         /* of the records */
-  const sheaf_copyplan *plan; /* which data columns, and their names */
-  const char *place;          /* the directory to be filled, empty so far */
-  const char *final;          /* where it will be when it is published */
+  size_t record_size;                /* of the records */
+  const struct sheaf_copyplan *plan; /* which data columns, and their names */
+  const char *place;                 /* the directory to be filled, empty so far */
+  const char *final;                 /* where it will be when it is published */
   int multi;        /* 1: a Multi-MS, rows of a unit are of one source; 0: one MS of all sources */
   const char *axis; /* AxisType of a Multi-MS */
   size_t nunit;

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "ms/history.h"
+#include "ms/refms.h"
 #include "ms/setup.h"
 
 static int check_writable(const char *member, sheaf_error *err) {
@@ -19,9 +20,21 @@ static int check_writable(const char *member, sheaf_error *err) {
   return 0;
 }
 
+/* What a task writes to is the table with the data: it is to be named by the user. */
+static int check_own_data(const char *vis, sheaf_error *err) {
+  char target[4096];
+  const int rc = sheaf_refms_target(vis, target, sizeof target, err);
+  if (rc <= 0) return rc;
+  return sheaf_fail(err, SHEAF_ERR_ARG,
+                    "vis='%s' holds no data but refers to rows of %s, which would be changed; call "
+                    "the task with that MS as vis, and the selection that is wanted",
+                    vis, target);
+}
+
 int sheaf_inplace_task_begin(sheaf_inplace **inplace, const char *vis, sheaf_error *err) {
   *inplace = NULL;
-  int rc = check_writable(vis, err);
+  int rc = check_own_data(vis, err);
+  if (rc >= 0) rc = check_writable(vis, err);
   if (rc < 0 || (rc = sheaf_inplace_begin(inplace, vis, err)) < 0) return rc;
   for (size_t i = 0; rc >= 0 && i < sheaf_inplace_nmember(*inplace); i++)
     rc = check_writable(sheaf_inplace_member(*inplace, i), err);

@@ -162,6 +162,17 @@ def test_writing_goes_to_the_input(vis):
     sheaf.listpartition("ref.mms", verify=True)  # the data are not the Multi-MS's
 
 
+@pytest.mark.parametrize("task", ["clearcal", "delmod", "initweights"])
+def test_tasks_in_place_name_what_they_would_change(task, vis, folder):
+    sheaf.partition(vis, "ref.mms", numsubms=2, copydata=False)
+    sheaf.partition(vis, "ref.ms", createmms=False, copydata=False)
+    before = tree(vis), tree("ref.mms"), tree("ref.ms")
+    for name in ("ref.mms", "ref.ms"):
+        with pytest.raises(Exception, match=f"refers to rows of {folder}/in.ms, which would be changed"):
+            getattr(sheaf, task)(name)
+    assert (tree(vis), tree("ref.mms"), tree("ref.ms")) == before
+
+
 def test_input_that_moves(vis, folder):
     sheaf.partition(vis, "ref.mms", numsubms=2, copydata=False)
     sheaf.partition(vis, "ref.ms", createmms=False, copydata=False)
