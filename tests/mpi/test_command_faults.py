@@ -190,50 +190,50 @@ def test_interrupts_at_any_instant_hit_only_their_command():
     assert s["done"] and s["pid"] is True
 
 
+CTRL_C = """
+def ctrl_c_when_busy(*ranks):
+    def wait():
+        wait_until(lambda: all(client.get_server_status(rank)["busy"] for rank in ranks))
+        os.kill(os.getpid(), signal.SIGINT)
+    threading.Thread(target=wait).start()
+"""
+
+
 def test_ctrl_c_once_in_a_blocking_command():
-    process = begin("""
-        value("1", 1)
-        print("ready", flush=True)
+    s = run("""
+        ctrl_c_when_busy(1, 2)
         try:
             client.push_command_request("while True: pass", True, [1, 2])
         except KeyboardInterrupt:
             show(after=[value("2", 1), value("3", 2)])
-        """)
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.3)  # it may come before the command: then it is heard at its beginning
-    process.send_signal(signal.SIGINT)
-    s = end(process)
-    assert s.status == 0 and s["after"] == [2, 3], s.err
+        """, head=HEAD + CTRL_C)
+    assert s["after"] == [2, 3]
 
 
 def test_ctrl_c_while_waiting_leaves_the_command_alone():
-    process = begin("""
-        go = "go-%d" % os.getpid()
-        ids = client.push_command_request("while not os.path.exists(p): time.sleep(0.01)", False, 1, {"p": go})
-        print("ready", flush=True)
+    s = run("""
+        ids = client.push_command_request("while not os.path.exists(p): time.sleep(0.01)", False, 1,
+                                          {"p": os.getcwd() + "/go"})
         try:
+            ctrl_c_when_busy(1)
             client.get_command_response(ids, True)
         except KeyboardInterrupt:
             show(still=client.get_server_status(1)["busy"])
-        open(go, "w").close()
+        open("go", "w").close()
         show(end=client.get_command_response(ids, True)[0]["successful"])
-        os.remove(go)
-        """)
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    s = end(process)
-    assert s.status == 0 and s["still"] is True and s["end"] is True, s.err
+        """, head=HEAD + CTRL_C)
+    assert s["still"] is True and s["end"] is True
 
 
 def test_ctrl_c_twice_ends_the_session():
     process = begin("""
-        print("ready", os.getpid(), *[client.get_server_status(r)["pid"] for r in (1, 2)], flush=True)
+        pids = [client.get_server_status(r)["pid"] for r in (1, 2)]
         try:
+            print("ready", os.getpid(), *pids, flush=True)
             client.push_command_request("while True:\\n  try: time.sleep(1)\\n  except KeyboardInterrupt: pass", True, 1)
         except KeyboardInterrupt:
             print("once", flush=True)
-            client.get_command_response([1], True)
+            while True: time.sleep(0.01)
         """)
     pids = [int(word) for word in process.stdout.readline().split()[1:]]
     process.send_signal(signal.SIGINT)
@@ -285,7 +285,7 @@ def test_silent_server():
         show(r=r, queued=queued, status=client.get_server_status(1)["timeout"], refused=client.push_command_request("1", True, [1]))
         show(other=[value("1") for i in range(3)], host=MPIEnvironment.hostname, pid=pid)
         os.kill(pid, signal.SIGCONT)
-        wait_until(lambda: client.get_command_response(ids)[1]["status"] == "response received")
+        wait_until(lambda: client.get_command_request_list()[ids[1]]["status"] == "response received")
         show(late=client.get_command_response(ids, True), back=value("7", 1), after=client.get_server_status(1)["timeout"])
         """)
     assert (s["r"]["successful"], s["r"]["status"], s["r"]["ret"]) == (False, "timeout", None)

@@ -173,25 +173,28 @@ class _Client:
         prepared = ranks and self._prepare(command, parameters)
         if not prepared:
             return None
-        mode, message = prepared
         ids = []
+        try:
+            if not self._push(ids, ranks, command, parameters, retry, *prepared):
+                return None
+            return self.get_command_response(ids, True, True) if block else ids
+        except KeyboardInterrupt:
+            for i in ids if block else ():
+                _core.command_interrupt(i, False)
+            raise
+
+    def _push(self, ids, ranks, command, parameters, retry, mode, message):
+        """Sends to each rank, and appends the numbers; False after a message."""
         for rank in ranks:
             try:
                 i = _core.command_push(message, rank, retry, command[:60])
             except Error as problem:
                 self._post(3, "push_command_request", f"{problem}; the command is rejected")
-                return None
+                return False
+            ids.append(i)
             self._requests[i] = {"command": command, "parameters": parameters, "mode": mode, "id": i,
                                  "server": rank or None}
-            ids.append(i)
-        if not block:
-            return ids
-        try:
-            return self.get_command_response(ids, True, True)
-        except KeyboardInterrupt:
-            for i in ids:
-                _core.command_interrupt(i, False)
-            raise
+        return True
 
     def interrupt_command_request(self, command_request_id_list, force=False):
         for i in command_request_id_list:
