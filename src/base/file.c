@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fork.h"
 #include "base/log.h"
 
 /* ---- paths ---- */
@@ -250,6 +251,7 @@ typedef struct open_stage {
 } open_stage;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+SHEAF_OPEN_AFTER_FORK(lock);
 static open_stage *open_stages;
 
 static int remember(const char *path, sheaf_error *err) {

@@ -12,9 +12,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fork.h"
 #include "base/terminal.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards all below but the atomics */
+SHEAF_OPEN_AFTER_FORK(lock);
 static int file = -1;
 static int file_failed;
 static char file_path[4096];

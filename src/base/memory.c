@@ -7,11 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fork.h"
 #include "base/log.h"
 
 static const int64_t mebibyte = 1 << 20;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+SHEAF_OPEN_AFTER_FORK(lock);
 static int64_t node_budget; /* 0: not known yet */
 static int sharing = 1;
 

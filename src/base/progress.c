@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/fork.h"
 #include "base/log.h"
 #include "base/terminal.h"
 
@@ -15,6 +16,7 @@
 enum { FIRST_BAR_MS = 1000, BAR_EVERY_MS = 200, FIRST_LINE_MS = 5000 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards all below but the atomics */
+SHEAF_OPEN_AFTER_FORK(lock);
 static int depth;
 static char what[64], unit[16];
 static int64_t start_ms;

@@ -9,7 +9,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/fork.h"
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+SHEAF_OPEN_AFTER_FORK(lock);
 static int enabled = 1;
 static char bar[512]; /* what is shown now; "" when nothing is */
 
