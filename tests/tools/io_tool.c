@@ -119,9 +119,9 @@ static void move_cells(column *c, int number) {
   int64_t row, end;
   int64_t some = buffer_size / c->cell / 128 * 128;
   if (some < 128) some = 128;
-  part(c->info.nrow / 3200, number, &row, &end); /* whole tiles */
-  row *= 3200;
-  end = number == nthread - 1 ? c->info.nrow : end * 3200;
+  part(c->info.nrow / 400, number, &row, &end); /* whole bytes of flags */
+  row *= 400;
+  end = number == nthread - 1 ? c->info.nrow : end * 400;
   for (; row < end; row += some) {
     const int64_t n = end - row < some ? end - row : some;
     const sheaf_tiles_rows rows = {NULL, row, n};
@@ -162,8 +162,9 @@ static void compare(char **w) {
   for (char *word = strtok(w[1], ","); word && ncolumn < COLUMNS; word = strtok(NULL, ","))
     open_column(w[0], word);
   for (int i = 0; i < nthread; i++) {
-    buffers[i] = aligned_alloc(4096, (size_t)buffer_size + (1 << 22));
-    memset(buffers[i], 1, (size_t)buffer_size + (1 << 22));
+    const size_t room = ((size_t)buffer_size + (1 << 22)) / 4096 * 4096;
+    buffers[i] = aligned_alloc(4096, room);
+    memset(buffers[i], 1, room);
   }
   int64_t stored = 0, memory = 0;
   for (int i = 0; i < ncolumn; i++) {
