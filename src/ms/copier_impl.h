@@ -58,8 +58,6 @@ typedef struct array_copies array_copies;
 
 /* Works out their layout; nothing is written. */
 int sheaf_arrays_plan(array_copies **arrays, copier *c, sheaf_error *err);
-/* 1 when casacore must read cells of an input. */
-int sheaf_arrays_need_casacore(const array_copies *arrays);
 /* Gives the columns of an empty output table that layout; casacore must have closed it. */
 int sheaf_arrays_create(array_copies *arrays, size_t output, sheaf_error *err);
 /* Copies those that are read from tiles, on threads where that may be (base/threads.h), and those

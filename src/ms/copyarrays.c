@@ -629,13 +629,6 @@ static void join_threads(array_copies *all) {
   while (all->nthread > 0) pthread_join(all->thread[--all->nthread], NULL);
 }
 
-int sheaf_arrays_need_casacore(const array_copies *all) {
-  const sheaf_copyplan *plan = all->c->plan;
-  for (size_t i = 0; i < plan->ncolumn; i++)
-    if (plan->column[i].role == SHEAF_ROLE_CELLS) return 1;
-  return all->nthreads < all->npiece;
-}
-
 static void keep_checksums(array_copies *all, int casacore) {
   for (size_t i = 0; i < all->ncolumn; i++) {
     const array_column *a = &all->column[i];
