@@ -190,6 +190,14 @@ static int find_rows(copier *c, const sheaf_copyjob *job, sheaf_error *err) {
   return rc >= 0 && total == 0 ? sheaf_fail(err, SHEAF_ERR_EMPTY, "no rows are selected") : rc;
 }
 
+static int check_inputs(const copier *c, const int64_t *nrow, sheaf_error *err) {
+  for (size_t s = 0; s < c->nms; s++)
+    if (sheaf_table_nrow(c->in[s]) != nrow[s])
+      return sheaf_fail(err, SHEAF_ERR_DATA, "%s has %lld rows; it had %lld when the task started",
+                        c->ms[s], (long long)sheaf_table_nrow(c->in[s]), (long long)nrow[s]);
+  return 0;
+}
+
 /* ---- all rows of all inputs as they come ---- */
 
 static int take_all_rows(copier *c, const char *path, sheaf_error *err) {
@@ -368,6 +376,7 @@ int sheaf_copy_rows(const sheaf_copyjob *job, json_t **ledgers, sheaf_error *err
               .noutput = job->noutput};
   *ledgers = NULL;
   int rc = copier_open(&c, job->scratch, err);
+  if (rc >= 0) rc = check_inputs(&c, job->nrow, err);
   if (rc >= 0) rc = find_rows(&c, job, err);
   if (rc >= 0) rc = copy_tables(&c, err);
   if (rc >= 0) *ledgers = json_array();

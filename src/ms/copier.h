@@ -79,6 +79,7 @@ typedef struct sheaf_copyjob {
   const sheaf_rowlayout *layout; /* of the records */
   const char *const *ms;         /* inputs: plain MSs, or anything that casacore opens as one */
   size_t nms;
+  const int64_t *nrow; /* [nms] rows of each when the records were made */
   const sheaf_copyoutput *outputs;
   size_t noutput;
   const char *scratch; /* path for scratch files; some letters are added to it */

@@ -89,8 +89,9 @@ typedef struct part {
   int from_mms;
   char **source;
   size_t nsource;
-  int64_t *source_rows; /* [nsource] selected rows of each; NULL where they are shared out */
-  int64_t selected;     /* rows */
+  int64_t *source_rows;  /* [nsource] selected rows of each; NULL where they are shared out */
+  int64_t *source_total; /* [nsource] rows of each */
+  int64_t selected;      /* rows */
   sheaf_rowlayout layout;
   /* output sub-MSs */
   size_t nunit;
@@ -238,7 +239,8 @@ static int count_source(part *p, size_t s, sheaf_scans *scans, sheaf_error *err)
   sheaf_select *select = NULL;
   sheaf_rowsink sink = {.layout = &p->layout, .source = p->createmms ? 0 : (int32_t)s};
   records_path(p, s, path, sizeof path);
-  int rc = sheaf_recwriter_open(&sink.writer, path, p->layout.size, err);
+  int rc = sheaf_ms_nrow(p->source[s], &p->source_total[s], err);
+  if (rc >= 0) rc = sheaf_recwriter_open(&sink.writer, path, p->layout.size, err);
   if (rc >= 0) rc = select_member(p, s, &select, err);
   if (rc == SHEAF_ERR_EMPTY) {
     sheaf_error_clear(err);
@@ -474,6 +476,8 @@ static int plan(part *p, sheaf_error *err) {
   int rc;
   p->from_mms = sheaf_mms_is(p->vis);
   SHEAF_TRY(sheaf_mms_members(p->vis, &p->source, &p->nsource, err));
+  p->source_total = calloc(p->nsource + 1, sizeof *p->source_total);
+  if (!p->source_total) SHEAF_TRY(no_memory(err));
   SHEAF_TRY(sheaf_select_open(&p->select, p->vis, &p->texts.selection, err));
   SHEAF_TRY(
       sheaf_copyplan_columns(&p->plan, p->vis, sheaf_value_str(p->par, "datacolumn", "all"), err));
@@ -539,7 +543,7 @@ static json_t *group_args(const part *p, size_t g) {
   }
   for (size_t s = 0; s < p->nsource; s++)
     if (!p->unit_source || p->unit_source[first] == s)
-      json_array_append_new(ms, json_string(p->source[s]));
+      json_array_append_new(ms, json_pack("[s,I]", p->source[s], (json_int_t)p->source_total[s]));
   snprintf(path, sizeof path, "%s/work.%zu", p->stage.path, g);
   return json_pack("{s:o,s:o,s:s}", "outputs", outputs, "ms", ms, "scratch", path);
 }
@@ -560,6 +564,7 @@ typedef struct fill_args {
   sheaf_copyplan plan;
   sheaf_rowlayout layout;
   const char **ms;
+  int64_t *nrow;
   sheaf_copyoutput *outputs;
   sheaf_recspan *spans;
   size_t nms, noutput;
@@ -595,11 +600,15 @@ static int fill_args_read(fill_args *f, const json_t *common, const json_t *args
   f->nms = json_array_size(ms);
   f->noutput = json_array_size(outputs);
   f->ms = calloc(f->nms + 1, sizeof *f->ms);
+  f->nrow = calloc(f->nms + 1, sizeof *f->nrow);
   f->outputs = calloc(f->noutput + 1, sizeof *f->outputs);
   f->spans = calloc(count_spans(outputs) + 1, sizeof *f->spans);
   if (rc < 0) return rc;
-  if (!f->ms || !f->outputs || !f->spans) return no_memory(err);
-  for (size_t i = 0; i < f->nms; i++) f->ms[i] = json_string_value(json_array_get(ms, i));
+  if (!f->ms || !f->nrow || !f->outputs || !f->spans) return no_memory(err);
+  for (size_t i = 0; i < f->nms; i++) {
+    f->ms[i] = json_string_value(json_array_get(json_array_get(ms, i), 0));
+    f->nrow[i] = json_integer_value(json_array_get(json_array_get(ms, i), 1));
+  }
   read_spans(f, outputs);
   return 0;
 }
@@ -612,6 +621,7 @@ static int fill_unit(const json_t *common, const json_t *args, json_t **value, s
                              .layout = &f.layout,
                              .ms = f.ms,
                              .nms = f.nms,
+                             .nrow = f.nrow,
                              .outputs = f.outputs,
                              .noutput = f.noutput,
                              .scratch = sheaf_value_str(args, "scratch", "")};
@@ -619,6 +629,7 @@ static int fill_unit(const json_t *common, const json_t *args, json_t **value, s
   sheaf_copyplan_free(&f.plan);
   sheaf_rowlayout_free(&f.layout);
   free(f.ms);
+  free(f.nrow);
   free(f.outputs);
   free(f.spans);
   return rc;
@@ -883,6 +894,7 @@ static void part_free(part *p) {
   free(p->unit_rows);
   free(p->unit_bytes);
   free(p->source_rows);
+  free(p->source_total);
   free(p->group_first);
   sheaf_rowlayout_free(&p->layout);
   json_decref(p->members);

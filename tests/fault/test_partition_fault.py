@@ -211,7 +211,7 @@ def data_of(output):
 def test_child_killed(ranks, tmp_path):
     """The process that casacore writes in: by somebody, or by the system for want of memory. The sub-MS is made again."""
     p = place(tmp_path, "numsubms=4", ranks=ranks)
-    done = p.run(do="KILL", at=3, ops="write", rank=2 if ranks else None)
+    done = p.run(do="KILL", at=3, ops="write", rank=2 if ranks else None, under="/SUBMSS/")
     assert done.returncode == 0, done.stderr
     where = rf" \(MPIServer-2 on {HOST}\)" if ranks else ""
     assert len(re.findall(rf"WARN\t.*o\.mms\.000\d\.ms{where}: .*signal 9 .*tried once more", done.stderr)) == 1, done.stderr
