@@ -17,10 +17,11 @@ MAY_INCLUDE = {
     "kernel": {"base"},
     "table": {"base"},
     "ms": {"base", "table"},
-    "task": {"base", "kernel", "ms"},
+    "flag": {"base", "kernel", "table", "ms"},
+    "task": {"base", "kernel", "ms", "flag"},
     "par": {"base", "ms", "task"},
-    "py": {"base", "table", "ms", "kernel", "task", "par"},
-    "cli": {"base", "table", "ms", "kernel", "task", "par", "py"},
+    "py": {"base", "table", "ms", "kernel", "flag", "task", "par"},
+    "cli": {"base", "table", "ms", "kernel", "flag", "task", "par", "py"},
 }
 # pattern of a foreign header: the layers that may include it
 FOREIGN = {
@@ -95,6 +96,8 @@ def test_every_layer_is_known():
     ("table", '#include "table/guard.hh"', False),
     ("ms", '#include "table/guard.hh"', True),
     ("task", "#include <mpi.h>", True),
+    ("flag", '#include "table/tiles.h"', False),
+    ("flag", '#include "task/task.h"', True),
     ("par", "#include <mpi.h>", False),
     ("par", "#include <Python.h>", True),
     ("cli", "#include <Python.h>", True),
