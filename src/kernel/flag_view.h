@@ -27,7 +27,7 @@ typedef struct sheaf_flag_view {
       *changed; /* [row]: set to 1 (never to 0) where a flag of the row changed; NULL: not wanted */
   int64_t nchan, ncorr;
   const int32_t
-      *chan; /* the channels an agent looks at, in its order; NULL: all. May hold a channel twice */
+      *chan;    /* the channels an agent looks at, in its order; NULL: all. Each at most once */
   int64_t nsel; /* how many, when chan is given */
 } sheaf_flag_view;
 

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC target("avx512f,avx512vl,avx512bw,avx512dq,prefer-vector-width=512")
+#define LANES_BYTES 64
+#define name name##_avx512
+
+#include "kernel/flag_lanes_clip.h"
+#include "kernel/flag_lanes_rflag.h"
+#include "kernel/flag_lanes_tfcrop.h"
+#include "kernel/flag_variants.h"
+
+const sheaf_flag_variant sheaf_flag_variant_avx512 = {
+    .name = "avx512",
+    .tfcrop = tfcrop,
+    .spectra = spectra,
+    .time_sums = time_sums,
+    .freq_sums = freq_sums,
+    .apply = apply,
+    .clip = clip,
+};
+#else
+extern int sheaf_flag_variant_avx512_is_empty;
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "kernel/flag_variants.h"
+
+const sheaf_flag_variant *sheaf_flag_variant_get(int i) {
+#ifdef SHEAF_FLAG_X86
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && i-- == 0)
+    return &sheaf_flag_variant_avx512;
+  if (__builtin_cpu_supports("avx2") && i-- == 0) return &sheaf_flag_variant_avx2;
+#endif
+  return i == 0 ? &sheaf_flag_variant_plain : NULL;
+}
+
+int64_t sheaf_flag_tfcrop(const sheaf_flag_view *view, const sheaf_flag_maps *maps,
+                          const sheaf_flag_quantity *quantity, int nquantity,
+                          sheaf_flag_operator op, const sheaf_flag_tfcrop_options *options,
+                          void *scratch) {
+  return sheaf_flag_variant_get(0)->tfcrop(view, maps, quantity, nquantity, op, options, scratch);
+}
+
+void sheaf_flag_rflag_spectra(const sheaf_flag_view *view, const uint8_t *original,
+                              const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
+                              int nquantity, sheaf_flag_spectrum *spectra, void *scratch) {
+  sheaf_flag_variant_get(0)->spectra(view, original, maps, quantity, nquantity, spectra, scratch);
+}
+
+void sheaf_flag_rflag_time_sums(const sheaf_flag_view *view, const uint8_t *original,
+                                const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
+                                int nquantity, int winsize, const sheaf_flag_sums *sums,
+                                void *scratch) {
+  sheaf_flag_variant_get(0)->time_sums(view, original, maps, quantity, nquantity, winsize, sums,
+                                       scratch);
+}
+
+void sheaf_flag_rflag_freq_sums(const sheaf_flag_view *view, const uint8_t *original,
+                                const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
+                                int nquantity, const sheaf_flag_spectrum *spectra,
+                                const sheaf_flag_sums *sums, void *scratch) {
+  sheaf_flag_variant_get(0)->freq_sums(view, original, maps, quantity, nquantity, spectra, sums,
+                                       scratch);
+}
+
+int64_t sheaf_flag_rflag_apply(const sheaf_flag_view *view, const uint8_t *original,
+                               const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
+                               int nquantity, const sheaf_flag_spectrum *spectra,
+                               const sheaf_flag_rflag_options *options, void *scratch) {
+  return sheaf_flag_variant_get(0)->apply(view, original, maps, quantity, nquantity, spectra,
+                                          options, scratch);
+}
+
+int64_t sheaf_flag_clip(const sheaf_flag_view *view, const int64_t *row, int64_t n,
+                        const sheaf_flag_quantity *quantity, int nquantity, sheaf_flag_operator op,
+                        const sheaf_flag_clip_options *options) {
+  return sheaf_flag_variant_get(0)->clip(view, row, n, quantity, nquantity, op, options);
+}
