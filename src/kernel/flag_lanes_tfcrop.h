@@ -220,6 +220,21 @@ static void crop_pass(crop *k, int along_freq, int poly, float tolerance) {
   }
 }
 
+/* All flags of a combined quantity go to both of its correlations, also those that it had from one.
+ */
+static void crop_share(crop *k) {
+  for (int series = 0; series < k->nmap * k->s.nquantity; series++) {
+    const sheaf_flag_quantity *q = k->s.quantity + series % k->s.nquantity;
+    const int64_t *row = k->row + series / k->s.nquantity * k->nrow;
+    for (int64_t t = 0; q->a != q->b && t < k->nrow; t++)
+      for (int64_t c = 0; c < k->s.nchan; c++) {
+        int32_t bits;
+        memcpy(&bits, crop_plane(k, series) + t * k->s.columns + c, sizeof bits);
+        if (bits == FLAGGED) k->nset += source_set(&k->s, q, row[t], c);
+      }
+  }
+}
+
 static void crop_group(crop *k, sheaf_flag_operator op) {
   const sheaf_flag_tfcrop_options *o = k->options;
   const int64_t plane = k->nrow * k->s.columns;
@@ -233,6 +248,7 @@ static void crop_group(crop *k, sheaf_flag_operator op) {
     crop_pass(k, square, o->timepoly, o->timecutoff);
   if (o->dimension != SHEAF_FLAG_TIME) crop_pass(k, 1, o->freqpoly, o->freqcutoff);
   if (o->dimension == SHEAF_FLAG_FREQTIME) crop_pass(k, square, o->timepoly, o->timecutoff);
+  if (!k->s.plain) crop_share(k);
 }
 
 static int64_t tfcrop(const sheaf_flag_view *view, const sheaf_flag_maps *maps,
