@@ -32,6 +32,7 @@ enum {
   MOST_PIECES = 64,
   TILE_ELEMENTS = 1 << 17,
   WRITEBACK_BYTES = 16 << 20,
+  WRITEBACK_LEAST = 1 << 18,
   MOST_SHAPES = 999, /* casacore cannot name the tile file of a further cube */
   MOST_THREADS = 16,
   RUN_WINDOW = 256
@@ -362,7 +363,7 @@ typedef struct staging {
   sheaf_shape shape;
   char *buffer;
   size_t used;
-  size_t unsynced; /* bytes since writeback was asked for */
+  size_t unsynced; /* bytes since the disk was asked to write */
   uint64_t sum;
 } staging;
 
@@ -379,6 +380,7 @@ typedef struct mover {
   sheaf_colreader *reader; /* [nms] its own */
   staging *to;             /* [noutput] */
   size_t staging_bytes;
+  size_t unsynced; /* bytes of all outputs since the disk was asked to write */
   /* the block: rows of one source with cells of one shape */
   int32_t source;
   sheaf_shape shape;
@@ -411,16 +413,26 @@ static int open_output(mover *m, size_t output, sheaf_error *err) {
   return rc < 0 ? rc : sheaf_tiles_dup(&m->to[output].tiles, l->tiles, err);
 }
 
+/* The disk works while we do, and little is left to wait for at the end. */
+static void start_writeback(mover *m) {
+  for (size_t o = 0; o < m->a->c->noutput; o++) {
+    staging *to = &m->to[o];
+    if (!to->tiles || to->unsynced < WRITEBACK_LEAST) continue;
+    sheaf_tiles_start_writeback(to->tiles);
+    to->unsynced = 0;
+  }
+  m->unsynced = 0;
+}
+
 static int write_rows(mover *m, size_t output, int64_t first, int64_t n, const char *cells,
                       size_t bytes, sheaf_error *err) {
   staging *to = &m->to[output];
   const sheaf_tiles_rows rows = {.start = first, .n = n};
   int rc = to->tiles ? 0 : open_output(m, output, err);
   if (rc >= 0) rc = sheaf_tiles_write(to->tiles, &rows, NULL, cells, bytes, err);
-  if (rc >= 0 && (to->unsynced += bytes) >= WRITEBACK_BYTES) {
-    sheaf_tiles_start_writeback(to->tiles);
-    to->unsynced = 0;
-  }
+  to->unsynced += bytes;
+  m->unsynced += bytes;
+  if (rc >= 0 && m->unsynced >= WRITEBACK_BYTES) start_writeback(m);
   return rc;
 }
 
@@ -558,6 +570,7 @@ static int mover_finish(mover *m, sheaf_error *err) {
     rc = flush_staging(m, o, err);
     if (rc >= 0 && m->to[o].tiles) rc = sheaf_tiles_finish(m->to[o].tiles, err);
   }
+  if (rc >= 0) start_writeback(m);
   pthread_mutex_lock(&m->all->lock);
   for (size_t o = 0; rc >= 0 && o < noutput; o++) m->a->layout[o].sum += m->to[o].sum;
   pthread_mutex_unlock(&m->all->lock);

@@ -10,6 +10,7 @@
  * merge: the sub-tables, once; links; the ledger; the sum of rows is proved before the output
  *        appears */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,8 @@ typedef struct part {
   sheaf_copyplan plan;
   char axis_text[64];
   json_t *members; /* ledger entries, in unit order */
+  int subtables_rc;
+  sheaf_error subtables_error;
 } part;
 
 static int no_memory(sheaf_error *err) {
@@ -673,6 +676,34 @@ static int make_places(const part *p, sheaf_error *err) {
   return rc < 0 ? rc : make_dir(path, err);
 }
 
+/* The sub-tables are made once, below the stage, by a thread of the client's while units fill the
+ * main tables. */
+static void *make_subtables(void *work) {
+  part *p = work;
+  char dir[PATH_SIZE + 32];
+  sheaf_spwgroups groups;
+  snprintf(dir, sizeof dir, "%s/subtables", p->stage.path);
+  p->subtables_rc =
+      sheaf_reindex_subtables(&p->plan.reindex, p->vis, dir, sheaf_select_parsed(p->select),
+                              spw_groups(p, &groups), &p->subtables_error);
+  return NULL;
+}
+
+static int fill(part *p, const sheaf_round *round, sheaf_error *err) {
+  pthread_t thread;
+  const int beside = pthread_create(&thread, NULL, make_subtables, p) == 0;
+  int rc = sheaf_job_round(p->job, round, err);
+  if (beside)
+    pthread_join(thread, NULL);
+  else if (rc >= 0)
+    make_subtables(p);
+  if (rc >= 0 && p->subtables_rc < 0) {
+    rc = p->subtables_rc;
+    if (err) *err = p->subtables_error;
+  }
+  return rc;
+}
+
 static int run_units(part *p, sheaf_error *err) {
   sheaf_unit *units = calloc(p->ngroup + 1, sizeof *units);
   char(*labels)[700] = calloc(p->ngroup + 1, sizeof *labels);
@@ -692,7 +723,7 @@ static int run_units(part *p, sheaf_error *err) {
                                .nunit = p->ngroup,
                                .merge = merge_group,
                                .user = p};
-    rc = sheaf_job_round(p->job, &round, err);
+    rc = fill(p, &round, err);
   }
   sheaf_progress_end();
   for (size_t g = 0; units && g < p->ngroup; g++) json_decref(units[g].args);
@@ -715,22 +746,17 @@ static int prove_rows(const part *p, sheaf_error *err) {
                     (long long)p->selected, (long long)sum);
 }
 
-/* The sub-tables are made once, for the first sub-MS; the others get links, and copies of SOURCE
- * and HISTORY. */
-static int make_subtables(part *p, sheaf_error *err) {
+/* The first sub-MS gets the sub-tables; the others links, and copies of SOURCE and HISTORY. */
+static int place_subtables(part *p, sheaf_error *err) {
   char dir[PATH_SIZE + 32];
   char(*members)[PATH_SIZE + 1024] = calloc(p->nunit + 1, sizeof *members);
   const char **paths = calloc(p->nunit + 1, sizeof *paths);
-  sheaf_spwgroups groups;
   int rc = members && paths ? 0 : no_memory(err);
   for (size_t u = 0; rc >= 0 && u < p->nunit; u++) {
     unit_path(p, u, members[u], sizeof members[u]);
     paths[u] = members[u];
   }
   snprintf(dir, sizeof dir, "%s/subtables", p->stage.path);
-  if (rc >= 0)
-    rc = sheaf_reindex_subtables(&p->plan.reindex, p->vis, dir, sheaf_select_parsed(p->select),
-                                 spw_groups(p, &groups), err);
   if (rc >= 0) rc = sheaf_subtables_place(dir, paths, p->nunit, err);
   free(members);
   free(paths);
@@ -796,7 +822,7 @@ static int finish(part *p, sheaf_error *err) {
   int rc;
   snprintf(path, sizeof path, "%s/%s", p->stage.path, p->base);
   SHEAF_TRY(prove_rows(p, err));
-  SHEAF_TRY(make_subtables(p, err));
+  SHEAF_TRY(place_subtables(p, err));
   if (p->createmms) SHEAF_TRY(assemble(p, err));
   SHEAF_TRY(sheaf_history_append(path, "partition", "sheaf " SHEAF_VERSION, p->par, err));
   SHEAF_TRY(write_ledger(p, path, err));
