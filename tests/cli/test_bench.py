@@ -101,6 +101,16 @@ def test_startup():
     assert result["within_limit"] == (median <= 50) == (done.returncode == 0), done.stderr
 
 
+def test_flag_kernels():
+    done = run(ROOT / "bench/flag-kernels", "--build", BUILD, "--antennas", 5, "--times", 7, "--channels", 20)
+    assert done.returncode == 0, done.stderr
+    variants = json.loads(done.stdout)["variants"]
+    assert "plain" in variants
+    for name in ("clip", "tfcrop", "rflag apply"):
+        assert len({kernels[name]["result"] for kernels in variants.values()}) == 1  # the same flags
+        assert variants["plain"][name]["ns_per_sample"] > 0
+
+
 @pytest.mark.parametrize("words,status", [(["--help"], 0), (["--nope"], 2), (["a", "b"], 2), (["{folder}"], 1)])
 def test_demo_options(tmp_path, words, status):
     (tmp_path / "mine").write_text("")
