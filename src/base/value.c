@@ -23,6 +23,11 @@ int sheaf_value_intdict_set(json_t *dict, int64_t key, json_t *value) {
   return json_object_set_new(dict, name, value);
 }
 
+int sheaf_value_intkey(const char *key) {
+  key += *key == '-';
+  return *key && key[strspn(key, "0123456789")] == '\0';
+}
+
 static json_t *array_new(const char *type, size_t n, json_t *data) {
   json_t *shape = json_array();
   json_array_append_new(shape, json_integer((json_int_t)n));
@@ -430,7 +435,7 @@ static void print_dict(FILE *out, const json_t *dict) {
   json_object_foreach((json_t *)dict, key, member) {
     if (ints && !strcmp(key, "#int")) continue;
     fputs(sep, out);
-    if (ints)
+    if (ints && sheaf_value_intkey(key))
       fputs(key, out);
     else
       print_string(out, key);

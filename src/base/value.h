@@ -4,7 +4,7 @@
  *
  * A value is a jansson `json_t`, so it travels to servers and into --json output as text. Two things
  * of Python that JSON lacks are written as tagged objects, which the Python layer turns back:
- *   {"#int": true, "0": …, "1": …}                        a dictionary with integer keys
+ *   {"#int": true, "0": …, "1": …}                        a dictionary with integer keys; other texts beside them stay texts
  *   {"#array": "i8"|"f8"|"b1"|"U", "shape": [n,…], "data": […]}   a NumPy array, last axis fastest
  * A NaN or infinity, which JSON lacks, is the text "nan", "inf" or "-inf" inside such an array.
  * Everything is reference-counted by jansson; functions here return new references. */
@@ -24,6 +24,8 @@ extern "C" {
 /* An empty dictionary with integer keys, and setting one of its entries (takes `value`). */
 json_t *sheaf_value_intdict(void);
 int sheaf_value_intdict_set(json_t *dict, int64_t key, json_t *value);
+/* Whether a key of such a dictionary is an integer. */
+int sheaf_value_intkey(const char *key);
 
 /* One-dimensional arrays of n elements. */
 json_t *sheaf_value_array_int(const int64_t *data, size_t n);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "convert.h"
 
+#include "base/value.h"
+
 #include <string.h>
 
 static json_t *to_value(PyObject *object, int keep_arrays);
@@ -219,7 +221,8 @@ static PyObject *to_dict(const json_t *object) {
   if (!dict) return NULL;
   json_object_foreach((json_t *)object, name, value) {
     if (integers && !strcmp(name, "#int")) continue;
-    PyObject *key = integers ? PyLong_FromString(name, NULL, 10) : PyUnicode_FromString(name);
+    PyObject *key = integers && sheaf_value_intkey(name) ? PyLong_FromString(name, NULL, 10)
+                                                         : PyUnicode_FromString(name);
     PyObject *item = key ? convert_from_value(value) : NULL;
     const int rc = item ? PyDict_SetItem(dict, key, item) : -1;
     Py_XDECREF(key);
