@@ -18,7 +18,9 @@ enum {
   WINDOW = 1 << 18,   /* bytes moved through the scratch buffer at a time: they stay in the cache */
   STRAIGHT = 1 << 15, /* whole cells in runs of this many bytes are not gathered with others */
   GAP = 8192,         /* bytes that are cheaper to read than to skip */
-  PIECES = 512        /* runs of rows in one window */
+  AHEAD =
+      1 << 16, /* small tiles that follow each other in the file are read so many bytes at a time */
+  PIECES = 512 /* runs of rows in one window */
 };
 
 /* What all handles of a column share. */
@@ -266,15 +268,6 @@ static int need(uint8_t **buffer, size_t *have, size_t n, const sheaf_tiles *t, 
   return 0;
 }
 
-/* Reads into the scratch buffer; refuses before allocating when the file is too short for it. */
-static int read_scratch(sheaf_tiles *t, size_t n, int64_t offset, sheaf_error *err) {
-  struct stat st;
-  if (n > t->nscratch && fstat(t->fd, &st) == 0 && offset + (int64_t)n > st.st_size)
-    return short_file(t, offset, n, err);
-  const int rc = need(&t->scratch, &t->nscratch, n, t, err);
-  return rc < 0 ? rc : read_at(t, t->scratch, n, offset, err);
-}
-
 int sheaf_tiles_sync(sheaf_tiles *t, sheaf_error *err) {
   for (; t->nwritten > 0; t->nwritten--) {
     const int rc = open_file(t, t->written[t->nwritten - 1], err);
@@ -347,6 +340,8 @@ typedef struct work {
   int whole[SHEAF_TILES_MAXDIM];
   int64_t checked; /* cube that fits the selection, -1 none yet */
   int full;        /* whole cells */
+  /* while reading: the bytes of the file that the scratch buffer holds */
+  int64_t held_from, held_to, held_file;
   uint8_t *buffer;
   sheaf_error *err;
 } work;
@@ -735,6 +730,32 @@ static int read_bits(void *user, const box *b, int64_t tile, int64_t memory) {
   return 0;
 }
 
+/* *bytes is where n bytes of the open file are in the scratch buffer; the file is not read again
+ * for those that came with what was asked for before. Refuses before allocating when the file is
+ * too short. */
+static int read_scratch(work *w, int64_t n, int64_t offset, uint8_t **bytes) {
+  sheaf_tiles *t = w->t;
+  struct stat st;
+  const int here = w->held_to > 0 && w->held_file == t->fd_number;
+  if (!here || offset < w->held_from || offset + n > w->held_to) {
+    const int follows = here && offset >= w->held_to && offset - w->held_to < GAP;
+    int64_t want = n;
+    if ((follows || (size_t)n > t->nscratch) && fstat(t->fd, &st) == 0) {
+      if (offset + n > st.st_size) return short_file(t, offset, (size_t)n, w->err);
+      if (follows && want < AHEAD) want = st.st_size - offset < AHEAD ? st.st_size - offset : AHEAD;
+    }
+    w->held_to = 0;
+    int rc = need(&t->scratch, &t->nscratch, (size_t)want, t, w->err);
+    if (rc >= 0) rc = read_at(t, t->scratch, (size_t)want, offset, w->err);
+    if (rc < 0) return rc;
+    w->held_file = t->fd_number;
+    w->held_from = offset;
+    w->held_to = offset + want;
+  }
+  *bytes = t->scratch + (offset - w->held_from);
+  return 0;
+}
+
 static int read_tile(work *w, const window *win, const box *cell, int64_t offset) {
   const int64_t first = win->first + cell->low;
   const int64_t end = win->last - row_stride(w, win->cube) + cell->high + 1;
@@ -749,9 +770,8 @@ static int read_tile(work *w, const window *win, const box *cell, int64_t offset
     n = (end + 7) / 8 - at;
     x.origin = 8 * at;
   }
-  const int rc = read_scratch(w->t, (size_t)n, offset + at, w->err);
+  const int rc = read_scratch(w, n, offset + at, &x.tile);
   if (rc < 0) return rc;
-  x.tile = w->t->scratch;
   for (int i = 0; i < win->npiece; i++) {
     const box b = piece_box(w, win, cell, &w->t->pieces[i]);
     each_line(&b, w->l->size ? read_line : read_bits, &x);
