@@ -2,9 +2,9 @@
  *
  * agent.h - a flag command made ready to run: mode, numbers, and a selection in ids.
  *
- * The client compiles commands once (expressions are parsed by casacore there) into a JSON value, so
- * that a bad one is told before anything is written and no unit parses anything. A unit makes agents
- * of that value. Read-only once made. */
+ * The client compiles commands once (expressions are parsed by casacore there) into a JSON value,
+ * so that a bad one is told before anything is written and no unit parses anything. A unit makes
+ * agents of that value. Read-only once made. */
 #ifndef SHEAF_FLAG_AGENT_H
 #define SHEAF_FLAG_AGENT_H
 

@@ -36,8 +36,7 @@ typedef struct sheaf_commands_options {
 /* `inpfile`: a file, a list of files, or a list of commands. *commands is a new reference.
  * Parameters that do not belong in a list (vis, inpfile, tbuff, flagbackup, action, display,
  * savepars, cmdreason, outfile, overwrite) and mode='list' are refused. A reason that no command
- * has is SHEAF_ERR_ARG. A file of antennas in addantenna is read into a dictionary, as CASA does.
- */
+ * has is SHEAF_ERR_ARG. A number where only a text is taken is that text (spw=0). */
 int sheaf_commands_read(json_t **commands, const json_t *inpfile,
                         const sheaf_commands_options *options, sheaf_error *err);
 
@@ -52,16 +51,16 @@ int sheaf_commands_from_table(json_t **commands, const char *ms, const json_t *r
 int sheaf_commands_from_xml(json_t **commands, const char *asdm, const char *antennas,
                             const sheaf_commands_options *options, sheaf_error *err);
 
-/* "mode='clip' clipminmax=[0, 5]": the command as it is saved; with `quote` 0 texts have no quotes.
- * Caller frees; NULL without memory. */
-char *sheaf_command_text(const json_t *command, int quote);
+/* "mode='clip' clipminmax=[0, 5] reason='hot'": the command as it is saved, with the reason unless
+ * that is NULL; with `quote` 0 texts have no quotes. Caller frees; NULL without memory. */
+char *sheaf_command_text(const json_t *command, const char *reason, int quote);
 
 /* Appends the commands to FLAG_CMD of `ms`: APPLIED `applied`, REASON `reason`, or each command's
  * own where it is NULL or empty. Commands with mode='summary' are left out with a warning. A death
  * leaves FLAG_CMD as before or with all of them (ms/rewrite.h). */
 int sheaf_commands_append(const char *ms, const json_t *commands, int applied, const char *reason,
                           sheaf_error *err);
-/* Sets APPLIED of the commands' rows. */
+/* Sets APPLIED of the rows that the commands were read from. */
 int sheaf_commands_mark(const char *ms, const json_t *commands, int applied, sheaf_error *err);
 /* Removes rows of FLAG_CMD (list of ints; NULL or empty: all); how many. SHEAF_ERR_ARG for a row
  * that is not there. */
