@@ -12,9 +12,7 @@
 const sheaf_flag_variant sheaf_flag_variant_avx512 = {
     .name = "avx512",
     .tfcrop = tfcrop,
-    .spectra = spectra,
-    .time_sums = time_sums,
-    .freq_sums = freq_sums,
+    .statistics = statistics,
     .apply = apply,
     .clip = clip,
 };

@@ -10,9 +10,7 @@
 const sheaf_flag_variant sheaf_flag_variant_plain = {
     .name = "plain",
     .tfcrop = tfcrop,
-    .spectra = spectra,
-    .time_sums = time_sums,
-    .freq_sums = freq_sums,
+    .statistics = statistics,
     .apply = apply,
     .clip = clip,
 };

@@ -77,15 +77,16 @@ static void parts_split(const float *data, int real, int64_t n, float *re, float
   }
 }
 
-static inline void take_bytes(const uint8_t *from, int64_t ncorr, int64_t n, uint8_t *restrict to) {
-  if (ncorr == 1)
-    memcpy(to, from, (size_t)n);
-  else if (ncorr == 2)
-    for (int64_t i = 0; i < n; i++) to[i] = from[2 * i];
-  else if (ncorr == 4)
-    for (int64_t i = 0; i < n; i++) to[i] = from[4 * i];
+static inline void take_bytes(const uint8_t *from, int64_t ncorr, int64_t a, int64_t n,
+                              uint8_t *restrict to) {
+  if (ncorr == 2)
+    for (int64_t i = 0; i < n; i++) {
+      uint16_t cell;
+      memcpy(&cell, from + 2 * i, sizeof cell);
+      to[i] = (uint8_t)(a ? cell >> 8 : cell & 1);
+    }
   else
-    for (int64_t i = 0; i < n; i++) to[i] = from[ncorr * i];
+    for (int64_t i = 0; i < n; i++) to[i] = from[ncorr * i + a];
 }
 
 /* Row t of the map into the planes. */
@@ -100,9 +101,9 @@ static void stats_row(const stats *k, int64_t t) {
     for (int q = 0; q < s->nquantity; q++) {
       const int32_t a = s->quantity[q].a;
       const size_t cell = stats_cell(k, q, t, c);
-      take_every(re + a, ncorr, n, k->re + cell);
-      take_every(im + a, ncorr, n, k->im + cell);
-      take_bytes(s->flag + at + (size_t)a, ncorr, n, k->flag + cell);
+      take_every(re, ncorr, a, n, k->re + cell);
+      take_every(im, ncorr, a, n, k->im + cell);
+      take_bytes(s->flag + at, ncorr, a, n, k->flag + cell);
     }
   }
   for (int q = 0; q < s->nquantity; q++) {
@@ -123,7 +124,10 @@ static void stats_map(stats *k, const sheaf_flag_maps *maps, int64_t m) {
   k->row = maps->row + maps->start[m];
   k->nrow = maps->start[m + 1] - maps->start[m];
   k->spectrum0 = (maps->start[m] - maps->start[0]) * k->s.nquantity;
-  for (int64_t t = 0; t < k->nrow; t++) stats_row(k, t);
+  for (int64_t t = 0; t < k->nrow; t++) {
+    if (t + 1 < k->nrow) source_prefetch(&k->s, k->row[t + 1]);
+    stats_row(k, t);
+  }
 }
 
 /* Integers in the order of floats, and back. Samples that take no part are INT32_MAX. */
@@ -210,20 +214,14 @@ static void tile_medians(const stats *k, int q, int64_t t, const float *plane, d
   }
 }
 
-static void spectra(const sheaf_flag_view *view, const uint8_t *original,
-                    const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity, int nquantity,
-                    sheaf_flag_spectrum *out, void *scratch) {
-  stats k = stats_make(view, original, maps, quantity, nquantity, scratch);
-  const int step = 4 * nquantity;
-  for (int64_t m = 0; m < maps->nmap; m++) {
-    stats_map(&k, maps, m);
-    for (int q = 0; q < nquantity; q++)
-      for (int64_t t = 0; t < k.nrow; t += LANES) {
-        sheaf_flag_spectrum *first = out + k.spectrum0 + t * nquantity + q;
-        tile_medians(&k, q, t, k.re, &first->re, &first->spread_re, step);
-        tile_medians(&k, q, t, k.im, &first->im, &first->spread_im, step);
-      }
-  }
+static void map_spectra(const stats *k, sheaf_flag_spectrum *out) {
+  const int nq = k->s.nquantity, step = 4 * nq;
+  for (int q = 0; q < nq; q++)
+    for (int64_t t = 0; t < k->nrow; t += LANES) {
+      sheaf_flag_spectrum *first = out + k->spectrum0 + t * nq + q;
+      tile_medians(k, q, t, k->re, &first->re, &first->spread_re, step);
+      tile_medians(k, q, t, k->im, &first->im, &first->spread_im, step);
+    }
 }
 
 /* The window samples of HALF channels from c on. */
@@ -268,68 +266,70 @@ static int64_t window_half(int64_t nrow, int winsize) {
   return ((nrow > winsize ? winsize : nrow) - 1) / 2;
 }
 
-static void stats_begin(stats *k, const sheaf_flag_sums *sums) {
+/* Sums of the run are padded to full vectors while they are added to. */
+static void sums_begin(const stats *k, const sheaf_flag_sums *sums) {
   const size_t n = (size_t)k->s.nchan;
   memcpy(k->sum, sums->sum, n * sizeof *k->sum);
   memcpy(k->count, sums->count, n * sizeof *k->count);
 }
 
-static void stats_end(const stats *k, const sheaf_flag_sums *sums) {
+static void sums_end(const stats *k, const sheaf_flag_sums *sums) {
   const size_t n = (size_t)k->s.nchan;
   memcpy(sums->sum, k->sum, n * sizeof *k->sum);
   memcpy(sums->count, k->count, n * sizeof *k->count);
 }
 
-static void time_sums(const sheaf_flag_view *view, const uint8_t *original,
-                      const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
-                      int nquantity, int winsize, const sheaf_flag_sums *sums, void *scratch) {
-  stats k = stats_make(view, original, maps, quantity, nquantity, scratch);
-  stats_begin(&k, sums);
-  for (int64_t m = 0; m < maps->nmap; m++) {
-    stats_map(&k, maps, m);
-    const int64_t half = window_half(k.nrow, winsize);
-    for (int64_t c = 0; c < k.s.nchan; c += HALF) {
-      ld sum = ld_load(k.sum + c), count = ld_load(k.count + c);
-      window_samples(&k, c);
-      for (int64_t t = half; t < k.nrow - half; t++)
-        for (int q = 0; q < nquantity; q++) {
-          ld n;
-          const ld rms = window_rms(k.window + stats_line(&k, q, t - half), half, &n);
-          sum += ld_keep(rms, n > 0.0);
-          count += ld_keep(ld_all(1.0), n > 0.0);
-        }
-      ld_store(k.sum + c, sum);
-      ld_store(k.count + c, count);
-    }
+static void map_time(const stats *k, int winsize, const sheaf_flag_sums *sums) {
+  const int64_t half = window_half(k->nrow, winsize);
+  sums_begin(k, sums);
+  for (int64_t c = 0; c < k->s.nchan; c += HALF) {
+    ld sum = ld_load(k->sum + c), count = ld_load(k->count + c);
+    window_samples(k, c);
+    for (int64_t t = half; t < k->nrow - half; t++)
+      for (int q = 0; q < k->s.nquantity; q++) {
+        ld n;
+        const ld rms = window_rms(k->window + stats_line(k, q, t - half), half, &n);
+        sum += ld_keep(rms, n > 0.0);
+        count += ld_keep(ld_all(1.0), n > 0.0);
+      }
+    ld_store(k->sum + c, sum);
+    ld_store(k->count + c, count);
   }
-  stats_end(&k, sums);
+  sums_end(k, sums);
 }
 
-static void freq_sums(const sheaf_flag_view *view, const uint8_t *original,
-                      const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
-                      int nquantity, const sheaf_flag_spectrum *medians,
-                      const sheaf_flag_sums *sums, void *scratch) {
+static void map_freq(const stats *k, const sheaf_flag_spectrum *medians,
+                     const sheaf_flag_sums *sums) {
+  const int nq = k->s.nquantity;
+  sums_begin(k, sums);
+  for (int64_t c = 0; c < k->s.nchan; c += HALF) {
+    ld sum = ld_load(k->sum + c), count = ld_load(k->count + c);
+    for (int64_t t = 0; t < k->nrow; t++)
+      for (int q = 0; q < nq; q++) {
+        const sheaf_flag_spectrum *middle = medians + k->spectrum0 + t * nq + q;
+        const size_t cell = stats_cell(k, q, t, c);
+        const ld re = lanes_widen(k->re + cell), im = lanes_widen(k->im + cell);
+        const ll use = ~(lanes_half_mask(k->flag + cell) | (re != re) | (im != im));
+        sum += ld_keep(ld_abs(re - middle->re), use);
+        sum += ld_keep(ld_abs(im - middle->im), use);
+        count += ld_keep(ld_all(2.0), use);
+      }
+    ld_store(k->sum + c, sum);
+    ld_store(k->count + c, count);
+  }
+  sums_end(k, sums);
+}
+
+static void statistics(const sheaf_flag_view *view, const uint8_t *original,
+                       const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
+                       int nquantity, const sheaf_flag_statistics *out, void *scratch) {
   stats k = stats_make(view, original, maps, quantity, nquantity, scratch);
-  stats_begin(&k, sums);
   for (int64_t m = 0; m < maps->nmap; m++) {
     stats_map(&k, maps, m);
-    for (int64_t c = 0; c < k.s.nchan; c += HALF) {
-      ld sum = ld_load(k.sum + c), count = ld_load(k.count + c);
-      for (int64_t t = 0; t < k.nrow; t++)
-        for (int q = 0; q < nquantity; q++) {
-          const sheaf_flag_spectrum *middle = medians + k.spectrum0 + t * nquantity + q;
-          const size_t cell = stats_cell(&k, q, t, c);
-          const ld re = lanes_widen(k.re + cell), im = lanes_widen(k.im + cell);
-          const ll use = ~(lanes_half_mask(k.flag + cell) | (re != re) | (im != im));
-          sum += ld_keep(ld_abs(re - middle->re), use);
-          sum += ld_keep(ld_abs(im - middle->im), use);
-          count += ld_keep(ld_all(2.0), use);
-        }
-      ld_store(k.sum + c, sum);
-      ld_store(k.count + c, count);
-    }
+    if (out->medians) map_spectra(&k, out->spectra);
+    if (out->time) map_time(&k, out->winsize, out->time);
+    if (out->freq) map_freq(&k, out->spectra, out->freq);
   }
-  stats_end(&k, sums);
 }
 
 static inline void hit_bits(unsigned bits, uint8_t *hit, uint8_t *any) {
@@ -376,6 +376,11 @@ static int64_t apply_line(const stats *k, int q, int64_t t, const uint8_t *hit) 
   const sheaf_flag_quantity *quantity = k->s.quantity + q;
   int64_t nset = 0;
   for (int64_t c = 0; c < k->s.nchan; c++) {
+    uint64_t eight;
+    if (c + 8 <= k->s.nchan && (memcpy(&eight, hit + c, sizeof eight), eight == 0)) {
+      c += 7;
+      continue;
+    }
     if (!hit[c]) continue;
     const uint8_t *now = k->s.view->flag + source_cell(&k->s, k->row[t], c);
     if (!now[quantity->a] && !now[quantity->b]) nset += source_set(&k->s, quantity, k->row[t], c);

@@ -238,10 +238,12 @@ static void crop_share(crop *k) {
 static void crop_group(crop *k, sheaf_flag_operator op) {
   const sheaf_flag_tfcrop_options *o = k->options;
   const int64_t plane = k->nrow * k->s.columns;
-  for (int64_t i = 0; i < k->nmap * k->nrow; i++)
+  for (int64_t i = 0; i < k->nmap * k->nrow; i++) {
+    if (i + 1 < k->nmap * k->nrow) source_prefetch(&k->s, k->row[i + 1]);
     source_values(&k->s, k->row[i], op,
                   k->plane + i / k->nrow * k->s.nquantity * plane + i % k->nrow * k->s.columns,
                   plane);
+  }
   /* With as many times as channels CASA takes the channels for the time axis, too. */
   const int square = k->nrow == k->s.nchan;
   if (o->dimension == SHEAF_FLAG_TIME || o->dimension == SHEAF_FLAG_TIMEFREQ)

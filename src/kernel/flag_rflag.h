@@ -10,9 +10,9 @@
  * come out: maps 0..k into zeroed sums, then maps k+1.. into the same sums, by whomever, give the
  * bits of one call. Two sums must never be added to each other. Work is divided without that order
  *   - over buffers (each has its own sums, unless 'calculate');
- *   - over channels: call _time_sums and _freq_sums with parts of the channels (view->chan, and
+ *   - over channels: ask for time and freq with parts of the channels (view->chan, and
  * sums from there on);
- *   - over maps for _spectra and _apply, which do not sum over maps.
+ *   - over maps for medians and _apply, which do not sum over maps.
  *
  * A sequence for one buffer: _spectra, _time_sums, _freq_sums map by map or in blocks; _threshold
  * twice; _apply. Statistics use `original`, the flags as they were on disk, in the layout of
@@ -40,17 +40,27 @@ typedef struct sheaf_flag_sums {
 /* Bytes of scratch for each of the functions below, for maps of up to nrow rows. */
 size_t sheaf_flag_rflag_scratch(int64_t nrow, int64_t nchan, int nquantity);
 
-/* spectra[i][nquantity] for row[i] of the maps, i = start[0] .. start[nmap] - 1, counted from
- * start[0]. */
+/* What is wanted of some maps. */
+typedef struct sheaf_flag_statistics {
+  int medians; /* 1: spectra are computed; 0: they are given (for freq) */
+  sheaf_flag_spectrum *
+      spectra; /* [i][nquantity] for row[i] of the maps, counted from start[0]; NULL with neither */
+  const sheaf_flag_sums *time; /* the rms of each window of winsize (>= 1) rows is added; or NULL */
+  int winsize;
+  const sheaf_flag_sums *freq; /* the distances from the medians are added; or NULL */
+} sheaf_flag_statistics;
+
+void sheaf_flag_rflag_statistics(const sheaf_flag_view *view, const uint8_t *original,
+                                 const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
+                                 int nquantity, const sheaf_flag_statistics *out, void *scratch);
+/* The same, one by one. */
 void sheaf_flag_rflag_spectra(const sheaf_flag_view *view, const uint8_t *original,
                               const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
                               int nquantity, sheaf_flag_spectrum *spectra, void *scratch);
-/* Adds the rms of each window of winsize (≥ 1) rows. */
 void sheaf_flag_rflag_time_sums(const sheaf_flag_view *view, const uint8_t *original,
                                 const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
                                 int nquantity, int winsize, const sheaf_flag_sums *sums,
                                 void *scratch);
-/* Adds the distances from the medians. */
 void sheaf_flag_rflag_freq_sums(const sheaf_flag_view *view, const uint8_t *original,
                                 const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
                                 int nquantity, const sheaf_flag_spectrum *spectra,

@@ -18,26 +18,35 @@ int64_t sheaf_flag_tfcrop(const sheaf_flag_view *view, const sheaf_flag_maps *ma
   return sheaf_flag_variant_get(0)->tfcrop(view, maps, quantity, nquantity, op, options, scratch);
 }
 
+void sheaf_flag_rflag_statistics(const sheaf_flag_view *view, const uint8_t *original,
+                                 const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
+                                 int nquantity, const sheaf_flag_statistics *out, void *scratch) {
+  sheaf_flag_variant_get(0)->statistics(view, original, maps, quantity, nquantity, out, scratch);
+}
+
 void sheaf_flag_rflag_spectra(const sheaf_flag_view *view, const uint8_t *original,
                               const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
                               int nquantity, sheaf_flag_spectrum *spectra, void *scratch) {
-  sheaf_flag_variant_get(0)->spectra(view, original, maps, quantity, nquantity, spectra, scratch);
+  const sheaf_flag_statistics out = {.medians = 1, .spectra = spectra};
+  sheaf_flag_rflag_statistics(view, original, maps, quantity, nquantity, &out, scratch);
 }
 
 void sheaf_flag_rflag_time_sums(const sheaf_flag_view *view, const uint8_t *original,
                                 const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
                                 int nquantity, int winsize, const sheaf_flag_sums *sums,
                                 void *scratch) {
-  sheaf_flag_variant_get(0)->time_sums(view, original, maps, quantity, nquantity, winsize, sums,
-                                       scratch);
+  const sheaf_flag_statistics out = {.time = sums, .winsize = winsize};
+  sheaf_flag_rflag_statistics(view, original, maps, quantity, nquantity, &out, scratch);
 }
 
 void sheaf_flag_rflag_freq_sums(const sheaf_flag_view *view, const uint8_t *original,
                                 const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
                                 int nquantity, const sheaf_flag_spectrum *spectra,
                                 const sheaf_flag_sums *sums, void *scratch) {
-  sheaf_flag_variant_get(0)->freq_sums(view, original, maps, quantity, nquantity, spectra, sums,
-                                       scratch);
+  /* only read, as .medians is 0 */
+  const sheaf_flag_statistics out = {.spectra = (sheaf_flag_spectrum *)(uintptr_t)spectra,
+                                     .freq = sums};
+  sheaf_flag_rflag_statistics(view, original, maps, quantity, nquantity, &out, scratch);
 }
 
 int64_t sheaf_flag_rflag_apply(const sheaf_flag_view *view, const uint8_t *original,

@@ -13,13 +13,8 @@ typedef struct sheaf_flag_variant {
   const char *name;
   int64_t (*tfcrop)(const sheaf_flag_view *, const sheaf_flag_maps *, const sheaf_flag_quantity *,
                     int, sheaf_flag_operator, const sheaf_flag_tfcrop_options *, void *);
-  void (*spectra)(const sheaf_flag_view *, const uint8_t *, const sheaf_flag_maps *,
-                  const sheaf_flag_quantity *, int, sheaf_flag_spectrum *, void *);
-  void (*time_sums)(const sheaf_flag_view *, const uint8_t *, const sheaf_flag_maps *,
-                    const sheaf_flag_quantity *, int, int, const sheaf_flag_sums *, void *);
-  void (*freq_sums)(const sheaf_flag_view *, const uint8_t *, const sheaf_flag_maps *,
-                    const sheaf_flag_quantity *, int, const sheaf_flag_spectrum *,
-                    const sheaf_flag_sums *, void *);
+  void (*statistics)(const sheaf_flag_view *, const uint8_t *, const sheaf_flag_maps *,
+                     const sheaf_flag_quantity *, int, const sheaf_flag_statistics *, void *);
   int64_t (*apply)(const sheaf_flag_view *, const uint8_t *, const sheaf_flag_maps *,
                    const sheaf_flag_quantity *, int, const sheaf_flag_spectrum *,
                    const sheaf_flag_rflag_options *, void *);

@@ -179,9 +179,8 @@ static void statistics(const sheaf_flag_variant *v, rflag_case *r, int64_t block
   for (int64_t m = 0; m < k->nmap; m += block) {
     const sheaf_flag_maps some = {k->nmap - m < block ? k->nmap - m : block, k->start + m, k->row};
     sheaf_flag_spectrum *spectra = r->spectra + k->start[m] * r->nq;
-    v->spectra(&view, k->flag, &some, r->q, r->nq, spectra, memory);
-    v->time_sums(&view, k->flag, &some, r->q, r->nq, r->winsize, &time, memory);
-    v->freq_sums(&view, k->flag, &some, r->q, r->nq, spectra, &freq, memory);
+    const sheaf_flag_statistics out = {1, spectra, &time, r->winsize, &freq};
+    v->statistics(&view, k->flag, &some, r->q, r->nq, &out, memory);
   }
   case_scratch_free(memory);
 }
@@ -264,14 +263,16 @@ static void test_channels(void **state) {
   sheaf_flag_view view = case_view(&r.k);
   const sheaf_flag_maps maps = case_maps(&r.k);
   void *memory = scratch_of(&r);
+  memset(r.spectra, 0, (size_t)(r.k.nrow * r.nq) * sizeof *r.spectra);
+  sheaf_flag_rflag_spectra(&view, r.k.flag, &maps, r.q, r.nq, r.spectra, memory);
   for (int c = 0; c < 33; c++) chan[c] = c;
   for (int first = 0; first < 33; first += 7) {
     const sheaf_flag_sums time = {parts[0] + first, parts[1] + first},
                           freq = {parts[2] + first, parts[3] + first};
     view.chan = chan + first;
     view.nsel = first + 7 < 33 ? 7 : 33 - first;
-    v->time_sums(&view, r.k.flag, &maps, r.q, r.nq, r.winsize, &time, memory);
-    v->freq_sums(&view, r.k.flag, &maps, r.q, r.nq, r.spectra, &freq, memory);
+    sheaf_flag_rflag_time_sums(&view, r.k.flag, &maps, r.q, r.nq, r.winsize, &time, memory);
+    sheaf_flag_rflag_freq_sums(&view, r.k.flag, &maps, r.q, r.nq, r.spectra, &freq, memory);
   }
   for (int i = 0; i < 4; i++) assert_memory_equal(parts[i], r.sums[i], sizeof parts[i]);
   case_scratch_free(memory);
