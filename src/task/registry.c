@@ -7,6 +7,7 @@
 #define SHEAF_TASKS(X) \
   X(clearcal)          \
   X(delmod)            \
+  X(flagdata)          \
   X(flagmanager)       \
   X(importuvfits)      \
   X(initweights)       \

@@ -1,0 +1,647 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "flag/pass.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "flag/average.h"
+#include "kernel/flag_summary.h"
+#include "kernel/weights.h"
+
+/* What scratch memory is for. */
+enum { KEEP, PLACES, CHANNELS, MAPS, STARTS, MAPSCRATCH, KERNEL, SPECTRA, DATA, RELATED };
+
+static int no_memory(sheaf_error *err) {
+  return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for flagging; give more with SHEAF_MEMORY");
+}
+
+/* At least `size` bytes for one purpose, aligned; contents are undefined. */
+static void *scratch(sheaf_flag_pass *p, int what, size_t size, sheaf_error *err) {
+  if (size > p->scratch[what].size) {
+    const size_t room = (size + size / 4 + 127) / 64 * 64;
+    free(p->scratch[what].memory);
+    p->scratch[what].size = 0;
+    if ((p->scratch[what].memory = aligned_alloc(64, room))) p->scratch[what].size = room;
+  } else if (!p->scratch[what].memory) {
+    p->scratch[what].memory = aligned_alloc(64, 64);
+    p->scratch[what].size = p->scratch[what].memory ? 64 : 0;
+  }
+  if (!p->scratch[what].memory) no_memory(err);
+  return p->scratch[what].memory;
+}
+
+/* ---- opening ---- */
+
+int sheaf_flag_pass_open(sheaf_flag_pass *p, const sheaf_flag_vis *vis, const json_t *value,
+                         sheaf_error *err) {
+  *p = (sheaf_flag_pass){.vis = vis};
+  int rc = sheaf_flag_agents_make(&p->agents, vis, value, err);
+  if (rc < 0) return rc;
+  const size_t n = p->agents.n + 1;
+  p->lookup = calloc(n, sizeof(sheaf_flag_lookup *));
+  p->counts = calloc(n, sizeof *p->counts);
+  p->flagged = calloc(n, sizeof *p->flagged);
+  p->tally = calloc(n, sizeof *p->tally);
+  if (!p->lookup || !p->counts || !p->flagged || !p->tally) rc = no_memory(err);
+  for (size_t i = 0; rc >= 0 && i < p->agents.n; i++)
+    rc = sheaf_flag_lookup_make(&p->lookup[i], p->agents.agent[i].tables, err);
+  if (rc < 0) sheaf_flag_pass_close(p);
+  return rc < 0 ? rc : 0;
+}
+
+void sheaf_flag_pass_close(sheaf_flag_pass *p) {
+  for (size_t i = 0; i < p->agents.n; i++) {
+    if (p->lookup) sheaf_flag_lookup_free(p->lookup[i]);
+    if (p->counts) sheaf_counts_free(&p->counts[i]);
+    if (p->tally) free(p->tally[i].memory);
+  }
+  for (size_t i = 0; i < sizeof p->scratch / sizeof *p->scratch; i++) free(p->scratch[i].memory);
+  free(p->lookup);
+  free(p->counts);
+  free(p->flagged);
+  free(p->tally);
+  sheaf_sky_close(p->sky);
+  sheaf_flag_agents_free(&p->agents);
+  *p = (sheaf_flag_pass){0};
+}
+
+/* ---- one command and one block ---- */
+
+/* What a command sees of a block. */
+typedef struct scene {
+  sheaf_flag_pass *pass;
+  size_t number; /* of the agent */
+  const sheaf_flag_agent *agent;
+  sheaf_flag_block *block;
+  uint64_t corrs;      /* bits */
+  const int64_t *row;  /* [n] places of its rows; NULL: all */
+  int64_t n;
+  int32_t *chan; /* [nsel]; NULL: all */
+  int64_t nsel;
+  sheaf_flag_view view;
+  const uint8_t *original;
+  sheaf_flag_maps maps; /* of its rows */
+} scene;
+
+/* The rows that the command selects; 0 when there are none. */
+static int64_t choose_rows(scene *s, sheaf_error *err) {
+  const sheaf_flag_block *b = s->block;
+  s->n = b->rows.n;
+  if (sheaf_flag_filter_all(&s->agent->filter)) return s->n;
+  uint8_t *keep = scratch(s->pass, KEEP, (size_t)b->rows.n, err);
+  int64_t *places = scratch(s->pass, PLACES, (size_t)b->rows.n * sizeof *places, err);
+  if (!keep || !places) return SHEAF_ERR_NOMEM;
+  const int64_t n = sheaf_flag_filter_test(&s->agent->filter, s->pass->vis, &b->rows, keep, err);
+  if (n <= 0 || n == b->rows.n) return n;
+  s->n = 0;
+  for (int64_t i = 0; i < b->rows.n; i++)
+    if (keep[i]) places[s->n++] = i;
+  s->row = places;
+  return n;
+}
+
+/* Its channels of the block's window. */
+static int choose_channels(scene *s, sheaf_error *err) {
+  const sheaf_flag_agent *a = s->agent;
+  size_t n = 0;
+  if (!a->has_chan) return 0;
+  for (size_t i = 0; i < a->nrange; i++)
+    if (a->range[i][0] == s->block->rows.spw && a->range[i][2] >= a->range[i][1])
+      n += (size_t)(a->range[i][2] - a->range[i][1] + 1);
+  s->chan = scratch(s->pass, CHANNELS, (n + 1) * sizeof *s->chan, err);
+  if (!s->chan) return SHEAF_ERR_NOMEM;
+  for (size_t i = 0; i < a->nrange; i++)
+    for (int32_t c = a->range[i][1]; a->range[i][0] == s->block->rows.spw && c <= a->range[i][2];
+         c++)
+      if (c >= 0 && c < s->block->nchan) s->chan[s->nsel++] = c;
+  return 0;
+}
+
+/* The command's rows by baseline. */
+static int choose_maps(scene *s, sheaf_error *err) {
+  const sheaf_flag_block *b = s->block;
+  if (!s->row && b->maps) {
+    s->maps = *b->maps;
+    return 0;
+  }
+  if (!b->maps)
+    return sheaf_fail(err, SHEAF_ERR_INTERNAL, "%s: rows come in no order", s->agent->name);
+  /* the block's maps without the rows that are not selected */
+  uint8_t *keep = scratch(s->pass, KEEP, (size_t)b->rows.n, err);
+  int64_t *row = scratch(s->pass, MAPS, (size_t)(s->n + 1) * sizeof *row, err);
+  int64_t *start = scratch(s->pass, STARTS, (size_t)(b->maps->nmap + 2) * sizeof *start, err);
+  if (!keep || !row || !start) return SHEAF_ERR_NOMEM;
+  memset(keep, 0, (size_t)b->rows.n);
+  for (int64_t i = 0; i < s->n; i++) keep[s->row[i]] = 1;
+  int64_t n = 0, nmap = 0;
+  for (int64_t m = 0; m < b->maps->nmap; m++) {
+    const int64_t before = n;
+    for (int64_t i = b->maps->start[m]; i < b->maps->start[m + 1]; i++)
+      if (keep[b->maps->row[i]]) row[n++] = b->maps->row[i];
+    if (n > before) start[nmap++] = before;
+  }
+  start[nmap] = n;
+  s->maps = (sheaf_flag_maps){.nmap = nmap, .start = start, .row = row};
+  return 0;
+}
+
+/* ---- data ---- */
+
+static const float *column(const sheaf_flag_block *b, unsigned bit) {
+  int k = 0;
+  while (bit >> (k + 1)) k++;
+  return b->data[k];
+}
+
+/* a - b of complex numbers, b is complex as well; a may be real. */
+static const float *difference(scene *s, const float *a, const float *b, sheaf_error *err) {
+  const size_t n = (size_t)(s->block->rows.n * s->block->nchan * s->block->ncorr);
+  if (!a || !b) return NULL;
+  float *d = scratch(s->pass, DATA, n * 2 * sizeof *d, err);
+  if (d && s->block->real)
+    for (size_t i = 0; i < n; i++) {
+      d[2 * i] = a[i] - b[2 * i];
+      d[2 * i + 1] = 0.0f - b[2 * i + 1];
+    }
+  else if (d)
+    for (size_t i = 0; i < 2 * n; i++) d[i] = a[i] - b[i];
+  return d;
+}
+
+static const float *spread(scene *s, int what, const float *of_row, sheaf_error *err) {
+  const sheaf_flag_block *b = s->block;
+  float *to = scratch(s->pass, what, (size_t)(b->rows.n * b->nchan * b->ncorr) * sizeof *to, err);
+  if (!to) return NULL;
+  float *at = to;
+  for (int64_t r = 0; r < b->rows.n; r++)
+    for (int64_t c = 0; c < b->nchan; c++, at += b->ncorr)
+      memcpy(at, of_row + r * b->ncorr, (size_t)b->ncorr * sizeof *at);
+  return to;
+}
+
+/* The numbers that the command decides on; NULL where the rows lack them. */
+static const float *find_data(scene *s, int *real, sheaf_error *err) {
+  const sheaf_flag_block *b = s->block;
+  const float *data = column(b, SHEAF_FLAG_COL_DATA), *model = column(b, SHEAF_FLAG_COL_MODEL);
+  const float *weight = column(b, SHEAF_FLAG_COL_WEIGHT);
+  *real = s->agent->real;
+  switch (s->agent->source) {
+    case SHEAF_FLAG_ON_DATA: return data;
+    case SHEAF_FLAG_ON_CORRECTED: return column(b, SHEAF_FLAG_COL_CORRECTED);
+    case SHEAF_FLAG_ON_MODEL: return model;
+    case SHEAF_FLAG_ON_RESIDUAL:
+      return difference(s, column(b, SHEAF_FLAG_COL_CORRECTED), model, err);
+    case SHEAF_FLAG_ON_RESIDUAL_DATA: return difference(s, data, model, err);
+    case SHEAF_FLAG_ON_WEIGHT_SPECTRUM: return column(b, SHEAF_FLAG_COL_WEIGHT_SPECTRUM);
+    case SHEAF_FLAG_ON_SIGMA_SPECTRUM: return column(b, SHEAF_FLAG_COL_SIGMA_SPECTRUM);
+    case SHEAF_FLAG_ON_WEIGHT:
+      if (column(b, SHEAF_FLAG_COL_WEIGHT_SPECTRUM))
+        return column(b, SHEAF_FLAG_COL_WEIGHT_SPECTRUM);
+      return weight ? spread(s, DATA, weight, err) : NULL;
+    case SHEAF_FLAG_ON_PARAM: return column(b, SHEAF_FLAG_COL_PARAM);
+    case SHEAF_FLAG_ON_SNR: return column(b, SHEAF_FLAG_COL_SNR);
+  }
+  return NULL;
+}
+
+/* ---- modes that see rows ---- */
+
+static void set_rows(const scene *s, const uint8_t *hit) {
+  sheaf_flag_view one = s->view;
+  int64_t changed = 0;
+  for (int64_t i = 0, n; i < s->n; i += n) { /* runs of rows that are hit */
+    n = 1;
+    if (hit && !hit[i]) continue;
+    const int64_t place = s->row ? s->row[i] : i;
+    while (i + n < s->n && (!hit || hit[i + n]) && (!s->row || s->row[i + n] == place + n)) n++;
+    const int64_t cell = s->block->nchan * s->block->ncorr;
+    one.flag = s->block->flag + place * cell;
+    changed += sheaf_flag_fill(&one, NULL, n, s->corrs, !s->agent->clears);
+    if (s->agent->sets_row && s->block->flag_row)
+      memset(s->block->flag_row + place, !s->agent->clears, (size_t)n);
+  }
+  s->pass->flagged[s->number] += changed;
+}
+
+static sheaf_flag_place place_of(const sheaf_flag_rows *r, int64_t i) {
+  return (sheaf_flag_place){.observation = r->observation[i],
+                            .array = r->array[i],
+                            .scan = r->scan[i],
+                            .field = r->field[i],
+                            .ddid = r->ddid};
+}
+
+static int hit_by_quack(const scene *s, int64_t i) {
+  const sheaf_flag_rows *r = &s->block->rows;
+  const sheaf_flag_scan_limits *l =
+      sheaf_flag_lookup_scan(s->pass->lookup[s->number], r->scan[i]);
+  return l && sheaf_flag_quack(s->agent->quack_options.mode, s->agent->quack_options.interval,
+                               l->start, l->stop, r->time[i]);
+}
+
+static int hit_by_antint(const scene *s, int64_t i) {
+  const sheaf_flag_place place = place_of(&s->block->rows, i);
+  return sheaf_flag_lookup_bad(s->pass->lookup[s->number], s->block->rows.time[i], &place);
+}
+
+static int hit_by_shadow(const scene *s, int64_t i) {
+  const sheaf_flag_rows *r = &s->block->rows;
+  const sheaf_flag_lookup *l = s->pass->lookup[s->number];
+  const sheaf_flag_place place = place_of(r, i);
+  return sheaf_flag_lookup_shadowed(l, r->time[i], r->centroid[i], &place, r->ant1[i]) ||
+         sheaf_flag_lookup_shadowed(l, r->time[i], r->centroid[i], &place, r->ant2[i]);
+}
+
+static int hit_by_elevation(const scene *s, int64_t i, sheaf_error *err) {
+  const sheaf_flag_rows *r = &s->block->rows;
+  double one, two;
+  int rc = s->pass->sky ? 0 : sheaf_sky_open(&s->pass->sky, s->pass->vis->path, err);
+  if (rc >= 0)
+    rc = sheaf_sky_elevation(s->pass->sky, r->field[i], r->time[i], r->ant1[i], &one, err);
+  if (rc >= 0)
+    rc = sheaf_sky_elevation(s->pass->sky, r->field[i], r->time[i], r->ant2[i], &two, err);
+  return rc < 0 ? rc : sheaf_flag_elevation(one, two, s->agent->lower, s->agent->upper);
+}
+
+static int run_rule(scene *s, sheaf_error *err) {
+  uint8_t *hit = scratch(s->pass, KEEP, (size_t)s->n + 1, err);
+  if (!hit) return SHEAF_ERR_NOMEM;
+  for (int64_t i = 0; i < s->n; i++) {
+    const int64_t place = s->row ? s->row[i] : i;
+    int is = 0;
+    switch (s->agent->mode) {
+      case SHEAF_FLAG_QUACK: is = hit_by_quack(s, place); break;
+      case SHEAF_FLAG_ANTINT: is = hit_by_antint(s, place); break;
+      case SHEAF_FLAG_SHADOW: is = hit_by_shadow(s, place); break;
+      default: is = hit_by_elevation(s, place, err);
+    }
+    if (is < 0) return is;
+    hit[i] = (uint8_t)is;
+  }
+  set_rows(s, hit);
+  return 0;
+}
+
+/* ---- summary ---- */
+
+typedef struct row_counts {
+  int64_t *rows, *corr, *chan;
+} row_counts;
+
+static int count_row(const scene *s, int64_t place, int64_t flagged, int64_t total,
+                     sheaf_error *err) {
+  const sheaf_flag_rows *r = &s->block->rows;
+  sheaf_counts *c = &s->pass->counts[s->number];
+  const int32_t f = s->agent->fieldcnt ? r->field[place] : -1;
+  const int32_t a1 = r->ant1[place], a2 = r->ant2[place], scan = r->scan ? r->scan[place] : 0;
+  int rc;
+  SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_TOTAL, 0, 0, flagged, total, err));
+  SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_ANTENNA, a1, 0, flagged, total, err));
+  if (a1 != a2) SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_ANTENNA, a2, 0, flagged, total, err));
+  SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_ARRAY, r->array ? r->array[place] : 0, 0, flagged,
+                             total, err));
+  SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_FIELD, r->field[place], 0, flagged, total, err));
+  SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_OBSERVATION,
+                             r->observation ? r->observation[place] : 0, 0, flagged, total, err));
+  SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_SCAN, scan, 0, flagged, total, err));
+  SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_SPW, r->spw, 0, flagged, total, err));
+  if (s->agent->basecnt) {
+    SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_BASELINE, a1, a2, flagged, total, err));
+    SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_ANTENNA_SCAN, a1, scan, flagged, total, err));
+    if (a1 != a2)
+      SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_ANTENNA_SCAN, a2, scan, flagged, total, err));
+  }
+done:
+  return rc;
+}
+
+/* By correlation and channel, of n rows of one field. */
+static int count_cells(const scene *s, int32_t field, int64_t n, const row_counts *k,
+                       sheaf_error *err) {
+  const sheaf_flag_block *b = s->block;
+  sheaf_counts *c = &s->pass->counts[s->number];
+  const int64_t nchan = sheaf_flag_view_channels(&s->view);
+  int64_t ncorr = 0;
+  int rc = 0;
+  const int32_t *codes = s->pass->vis->corr[b->rows.pol];
+  for (int64_t i = 0; i < b->ncorr; i++) {
+    if (!(s->corrs >> i & 1)) continue;
+    ncorr++;
+    SHEAF_TRY(sheaf_counts_add(c, field, SHEAF_COUNT_CORRELATION, codes[i], 0, k->corr[i],
+                               n * nchan, err));
+    if (s->agent->spwcorr)
+      SHEAF_TRY(sheaf_counts_add(c, field, SHEAF_COUNT_SPW_CORRELATION, b->rows.spw, codes[i],
+                                 k->corr[i], n * nchan, err));
+  }
+  for (int64_t i = 0; s->agent->spwchan && i < nchan; i++)
+    SHEAF_TRY(sheaf_counts_add(c, field, SHEAF_COUNT_SPW_CHANNEL, b->rows.spw, (int32_t)i,
+                               k->chan[i], n * ncorr, err));
+done:
+  return rc;
+}
+
+/* Rows from..from+n-1 of the scene's, all of one field. */
+static int count_stretch(const scene *s, int64_t from, int64_t n, const row_counts *k,
+                         sheaf_error *err) {
+  const int64_t nchan = sheaf_flag_view_channels(&s->view), ncorr = s->block->ncorr;
+  const int64_t first = s->row ? s->row[from] : from;
+  const int64_t cell = s->block->nchan * ncorr;
+  int64_t selected = 0;
+  int rc = 0;
+  sheaf_flag_view part = s->view;
+  for (int64_t i = 0; i < ncorr; i++) selected += s->corrs >> i & 1;
+  if (selected == 0 || nchan == 0) return 0;
+  memset(k->rows, 0, (size_t)n * sizeof *k->rows);
+  memset(k->corr, 0, (size_t)ncorr * sizeof *k->corr);
+  memset(k->chan, 0, (size_t)nchan * sizeof *k->chan);
+  if (!s->row) part.flag += first * cell;
+  sheaf_flag_count(&part, s->row ? s->row + from : NULL, n, s->corrs, k->rows, k->corr,
+                   s->agent->spwchan ? k->chan : NULL);
+  for (int64_t i = 0; rc >= 0 && i < n; i++)
+    rc = count_row(s, s->row ? s->row[from + i] : from + i, k->rows[i], selected * nchan, err);
+  return rc < 0 ? rc
+                : count_cells(s, s->agent->fieldcnt ? s->block->rows.field[first] : -1, n, k, err);
+}
+
+static int run_summary(scene *s, sheaf_error *err) {
+  const int64_t nchan = sheaf_flag_view_channels(&s->view), ncorr = s->block->ncorr;
+  const int32_t *field = s->block->rows.field;
+  int64_t *memory =
+      scratch(s->pass, KERNEL, (size_t)(s->n + nchan + ncorr + 3) * sizeof *memory, err);
+  int rc = 0;
+  if (!memory) return SHEAF_ERR_NOMEM;
+  const row_counts k = {.rows = memory, .corr = memory + s->n, .chan = memory + s->n + ncorr};
+  for (int64_t i = 0, n; rc >= 0 && i < s->n; i += n) {
+    const int32_t of = field[s->row ? s->row[i] : i];
+    for (n = 1; i + n < s->n; n++)
+      if (s->agent->fieldcnt && field[s->row ? s->row[i + n] : i + n] != of) break;
+    rc = count_stretch(s, i, n, &k, err);
+  }
+  return rc;
+}
+
+/* ---- modes that see data ---- */
+
+static int quantities_of(const scene *s, sheaf_flag_quantity q[SHEAF_FLAG_QUANTITIES]) {
+  const sheaf_flag_vis *v = s->pass->vis;
+  const int32_t *corrs = v->corr[s->block->rows.pol];
+  int ncorr = (int)v->ncorr[s->block->rows.pol];
+  if (ncorr > s->block->ncorr) ncorr = (int)s->block->ncorr;
+  return s->agent->mode == SHEAF_FLAG_TFCROP
+             ? sheaf_flag_expression_tfcrop(&s->agent->expression, corrs, ncorr, q)
+             : sheaf_flag_expression_quantities(&s->agent->expression, corrs, ncorr, q);
+}
+
+static void *kernel_scratch(scene *s, int nq, sheaf_error *err) {
+  const int64_t rows = sheaf_flag_maps_longest(&s->maps);
+  const int64_t nchan = sheaf_flag_view_channels(&s->view);
+  const size_t size = s->agent->mode == SHEAF_FLAG_TFCROP
+                          ? sheaf_flag_tfcrop_scratch(rows, nchan, nq)
+                          : s->agent->mode == SHEAF_FLAG_RFLAG
+                                ? sheaf_flag_rflag_scratch(rows, nchan, nq)
+                                : sheaf_flag_extend_scratch(rows, nchan, s->view.ncorr);
+  return scratch(s->pass, KERNEL, size, err);
+}
+
+/* Medians of all rows of the maps. */
+static sheaf_flag_spectrum *spectra_of(scene *s, const sheaf_flag_quantity *q, int nq,
+                                       void *memory, sheaf_error *err) {
+  const size_t n = (size_t)s->maps.start[s->maps.nmap] * (size_t)nq;
+  sheaf_flag_spectrum *spectra = scratch(s->pass, SPECTRA, (n + 1) * sizeof *spectra, err);
+  if (spectra) sheaf_flag_rflag_spectra(&s->view, s->original, &s->maps, q, nq, spectra, memory);
+  return spectra;
+}
+
+static int run_rflag(scene *s, const sheaf_flag_quantity *q, int nq, sheaf_error *err) {
+  const sheaf_flag_tally *t = &s->pass->tally[s->number];
+  const sheaf_flag_rflag_options o = {.winsize = s->agent->rflag.winsize,
+                                      .noise = t->time * s->agent->rflag.timedevscale,
+                                      .cut = t->freq * s->agent->rflag.freqdevscale,
+                                      .spectralmin = s->agent->rflag.spectralmin,
+                                      .spectralmax = s->agent->rflag.spectralmax};
+  void *memory = kernel_scratch(s, nq, err);
+  sheaf_flag_spectrum *spectra = memory ? spectra_of(s, q, nq, memory, err) : NULL;
+  if (!spectra) return SHEAF_ERR_NOMEM;
+  s->pass->flagged[s->number] += sheaf_flag_rflag_apply(&s->view, s->original, &s->maps, q, nq,
+                                                        spectra, &o, memory);
+  return 0;
+}
+
+static int run_extend(scene *s, sheaf_error *err) {
+  sheaf_flag_extend_options o = s->agent->extend;
+  void *memory = kernel_scratch(s, 1, err);
+  if (!memory) return SHEAF_ERR_NOMEM;
+  o.corrs = s->corrs;
+  s->pass->flagged[s->number] += sheaf_flag_extend(&s->view, &s->maps, &o, memory);
+  return 0;
+}
+
+/* The command on what it sees, averaged or not. */
+static int decide(scene *s, sheaf_error *err) {
+  sheaf_flag_quantity q[SHEAF_FLAG_QUANTITIES];
+  if (s->agent->mode == SHEAF_FLAG_EXTEND) return run_extend(s, err);
+  const int nq = quantities_of(s, q);
+  if (nq == 0) return 0;
+  if (s->agent->mode == SHEAF_FLAG_CLIP) {
+    s->pass->flagged[s->number] += sheaf_flag_clip(&s->view, s->row, s->n, q, nq,
+                                                   s->agent->expression.op, &s->agent->clip);
+    return 0;
+  }
+  if (s->agent->mode == SHEAF_FLAG_RFLAG) return run_rflag(s, q, nq, err);
+  void *memory = kernel_scratch(s, nq, err);
+  if (!memory) return SHEAF_ERR_NOMEM;
+  s->pass->flagged[s->number] += sheaf_flag_tfcrop(&s->view, &s->maps, q, nq,
+                                                   s->agent->expression.op, &s->agent->tfcrop,
+                                                   memory);
+  return 0;
+}
+
+static int tally_up(scene *s, sheaf_error *err) {
+  sheaf_flag_quantity q[SHEAF_FLAG_QUANTITIES];
+  sheaf_flag_tally *t = &s->pass->tally[s->number];
+  const int64_t nchan = sheaf_flag_view_channels(&s->view);
+  const int nq = quantities_of(s, q);
+  if (nq == 0 || nchan == 0) return 0;
+  if (!t->memory || t->nchan != nchan) {
+    free(t->memory);
+    t->nchan = nchan;
+    if (!(t->memory = calloc((size_t)nchan * 4, sizeof *t->memory))) return no_memory(err);
+  }
+  const sheaf_flag_sums time = {t->memory, t->memory + nchan},
+                        freq = {t->memory + 2 * nchan, t->memory + 3 * nchan};
+  void *memory = kernel_scratch(s, nq, err);
+  if (!memory) return SHEAF_ERR_NOMEM;
+  if (t->time <= 0)
+    sheaf_flag_rflag_time_sums(&s->view, s->original, &s->maps, q, nq, s->agent->rflag.winsize,
+                               &time, memory);
+  if (t->freq <= 0) {
+    const sheaf_flag_spectrum *spectra = spectra_of(s, q, nq, memory, err);
+    if (!spectra) return SHEAF_ERR_NOMEM;
+    sheaf_flag_rflag_freq_sums(&s->view, s->original, &s->maps, q, nq, spectra, &freq, memory);
+  }
+  return 0;
+}
+
+/* ---- averages ---- */
+
+/* What a function does with a scene. */
+typedef int act(scene *s, sheaf_error *err);
+
+/* Runs `what` on averages of the scene, and lets their flags come back. */
+static int on_averages(scene *s, const float *data, const float *related, int real, act *what,
+                       sheaf_error *err) {
+  const sheaf_flag_agent *a = s->agent;
+  const sheaf_flag_block *b = s->block;
+  sheaf_flag_averages in = {.rows = &b->rows,
+                            .nchan = b->nchan,
+                            .ncorr = b->ncorr,
+                            .data = data,
+                            .minus = related,
+                            .real = real,
+                            .flag = a->mode == SHEAF_FLAG_RFLAG ? b->original : b->flag,
+                            .source = a->source,
+                            .weight = column(b, SHEAF_FLAG_COL_WEIGHT),
+                            .weight_spectrum = column(b, SHEAF_FLAG_COL_WEIGHT_SPECTRUM),
+                            .sigma = column(b, SHEAF_FLAG_COL_SIGMA),
+                            .sigma_spectrum = column(b, SHEAF_FLAG_COL_SIGMA_SPECTRUM),
+                            .chan = s->chan,
+                            .nsel = s->nsel,
+                            .row = s->row,
+                            .n = s->n,
+                            .maps = s->maps.nmap ? &s->maps : NULL,
+                            .channels = a->channelavg,
+                            .chanbin = sheaf_flag_averages_bin(a, b->rows.spw),
+                            .timebin = a->timeavg ? a->timebin : 0};
+  sheaf_flag_averaged out;
+  int rc = sheaf_flag_averages_make(&out, &in, err);
+  if (rc < 0) return rc;
+  scene inner = *s;
+  inner.view = out.view;
+  inner.original = out.original;
+  inner.maps = out.maps;
+  inner.row = NULL;
+  inner.n = out.n;
+  rc = what(&inner, err);
+  if (rc >= 0 && what == decide) sheaf_flag_averages_return(&out, &in, b->flag);
+  sheaf_flag_averages_free(&out);
+  return rc;
+}
+
+/* The scene complete with data, then `what`. */
+static int with_data(scene *s, act *what, sheaf_error *err) {
+  const sheaf_flag_agent *a = s->agent;
+  const int averages = a->channelavg || a->timeavg;
+  const int maps = a->mode != SHEAF_FLAG_CLIP || a->timeavg;
+  int real = 0, rc = maps ? choose_maps(s, err) : 0;
+  if (rc < 0) return rc;
+  const float *data = NULL, *related = NULL;
+  if (a->mode != SHEAF_FLAG_EXTEND || averages) {
+    const int residual = averages && a->source == SHEAF_FLAG_ON_RESIDUAL;
+    data = residual ? column(s->block, SHEAF_FLAG_COL_CORRECTED) : find_data(s, &real, err);
+    if (residual) related = column(s->block, SHEAF_FLAG_COL_MODEL);
+    if (!data || (residual && !related)) return err && err->code < 0 ? err->code : 0;
+  }
+  s->view.data = data;
+  s->view.real = real;
+  return averages ? on_averages(s, data, related, real, what, err) : what(s, err);
+}
+
+/* ---- the interface ---- */
+
+/* 1 when the command has something to do in the block. */
+static int set_scene(scene *s, sheaf_flag_pass *p, size_t number, sheaf_flag_block *b,
+                     sheaf_error *err) {
+  const sheaf_flag_agent *a = &p->agents.agent[number];
+  *s = (scene){.pass = p, .number = number, .agent = a, .block = b, .original = b->original};
+  s->corrs = a->corrs[b->rows.pol];
+  if (b->ncorr < 64) s->corrs &= (1ULL << b->ncorr) - 1;
+  const int64_t n = choose_rows(s, err);
+  if (n <= 0) return (int)n;
+  const int rc = choose_channels(s, err);
+  if (rc < 0) return rc;
+  if (a->has_chan && s->nsel == 0) return 0;
+  s->view = (sheaf_flag_view){
+      .flag = b->flag, .nchan = b->nchan, .ncorr = b->ncorr, .chan = s->chan, .nsel = s->nsel};
+  return s->corrs != 0;
+}
+
+static int run_agent(sheaf_flag_pass *p, size_t number, sheaf_flag_block *b, sheaf_error *err) {
+  scene s;
+  const int rc = set_scene(&s, p, number, b, err);
+  if (rc <= 0) return rc;
+  switch (s.agent->mode) {
+    case SHEAF_FLAG_MANUAL:
+    case SHEAF_FLAG_UNFLAG: set_rows(&s, NULL); return 0;
+    case SHEAF_FLAG_SUMMARY: return run_summary(&s, err);
+    case SHEAF_FLAG_CLIP:
+    case SHEAF_FLAG_TFCROP:
+    case SHEAF_FLAG_RFLAG:
+    case SHEAF_FLAG_EXTEND: return with_data(&s, decide, err);
+    default: return run_rule(&s, err);
+  }
+}
+
+int sheaf_flag_pass_run(sheaf_flag_pass *p, sheaf_flag_block *b, sheaf_error *err) {
+  int rc = 0;
+  if (err) err->code = 0;
+  for (size_t i = 0; rc >= 0 && i < p->agents.n; i++) rc = run_agent(p, i, b, err);
+  return rc < 0 ? rc : 0;
+}
+
+static double dev_of(const sheaf_flag_devs *d, int32_t field, int32_t spw) {
+  for (size_t i = 0; i < d->n; i++)
+    if (d->row[3 * i] == field && d->row[3 * i + 1] == spw) return d->row[3 * i + 2];
+  return d->all;
+}
+
+int sheaf_flag_pass_needs_tally(const sheaf_flag_pass *p) {
+  for (size_t i = 0; i < p->agents.n; i++) {
+    const sheaf_flag_agent *a = &p->agents.agent[i];
+    if (a->mode == SHEAF_FLAG_RFLAG && (a->rflag.timedev.all <= 0 || a->rflag.freqdev.all <= 0))
+      return 1;
+  }
+  return 0;
+}
+
+void sheaf_flag_pass_reset(sheaf_flag_pass *p) {
+  for (size_t i = 0; i < p->agents.n; i++) {
+    sheaf_flag_tally *t = &p->tally[i];
+    t->time = t->freq = 0;
+    if (t->memory) memset(t->memory, 0, (size_t)t->nchan * 4 * sizeof *t->memory);
+  }
+}
+
+int sheaf_flag_pass_tally(sheaf_flag_pass *p, sheaf_flag_block *b, sheaf_error *err) {
+  if (err) err->code = 0;
+  for (size_t i = 0; i < p->agents.n; i++) {
+    const sheaf_flag_agent *a = &p->agents.agent[i];
+    scene s;
+    if (a->mode != SHEAF_FLAG_RFLAG) continue;
+    sheaf_flag_tally *t = &p->tally[i];
+    t->time = dev_of(&a->rflag.timedev, b->rows.field[0], b->rows.spw);
+    t->freq = dev_of(&a->rflag.freqdev, b->rows.field[0], b->rows.spw);
+    if (t->time > 0 && t->freq > 0) continue;
+    int rc = set_scene(&s, p, i, b, err);
+    if (rc > 0) rc = with_data(&s, tally_up, err);
+    if (rc < 0) return rc;
+  }
+  return 0;
+}
+
+int sheaf_flag_pass_settle(sheaf_flag_pass *p, int32_t field, int32_t spw, sheaf_error *err) {
+  for (size_t i = 0; i < p->agents.n; i++) {
+    const sheaf_flag_agent *a = &p->agents.agent[i];
+    sheaf_flag_tally *t = &p->tally[i];
+    if (a->mode != SHEAF_FLAG_RFLAG) continue;
+    t->time = dev_of(&a->rflag.timedev, field, spw);
+    t->freq = dev_of(&a->rflag.freqdev, field, spw);
+    if (!t->memory || (t->time > 0 && t->freq > 0)) continue;
+    double *memory = scratch(p, KERNEL, (size_t)t->nchan * 2 * sizeof *memory + 64, err);
+    if (!memory) return SHEAF_ERR_NOMEM;
+    const sheaf_flag_sums time = {t->memory, t->memory + t->nchan},
+                          freq = {t->memory + 2 * t->nchan, t->memory + 3 * t->nchan};
+    if (t->time <= 0) t->time = sheaf_flag_rflag_threshold(&time, t->nchan, memory);
+    if (t->freq <= 0) t->freq = sheaf_flag_rflag_threshold(&freq, t->nchan, memory);
+  }
+  return 0;
+}

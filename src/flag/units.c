@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "flag/units.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cancel.h"
+#include "base/progress.h"
+#include "base/value.h"
+#include "flag/loader.h"
+#include "flag/pass.h"
+#include "flag/patch.h"
+#include "flag/records.h"
+#include "flag/rowscan.h"
+#include "kernel/flag_summary.h"
+
+/* A unit at work. */
+typedef struct unit {
+  const json_t *common, *args;
+  sheaf_flag_vis vis;
+  sheaf_flag_pass pass;
+  sheaf_flag_loader *loader;
+  sheaf_patcher *patcher; /* NULL: nothing is written */
+  int rows;               /* FLAG_ROW of some row changes */
+  json_t *devs;
+  /* of a piece */
+  sheaf_flag_record *records;
+  int64_t room;
+  void *arrays;
+  size_t size;
+} unit;
+
+static int no_memory(const unit *u, sheaf_error *err) {
+  return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory for its rows", u->vis.path);
+}
+
+static int open_unit(unit *u, const json_t *common, const json_t *args, sheaf_error *err) {
+  *u = (unit){.common = common, .args = args};
+  int rc = sheaf_flag_vis_from_value(&u->vis, json_object_get(common, "vis"), err);
+  if (rc < 0) return rc;
+  rc = sheaf_flag_pass_open(&u->pass, &u->vis, json_object_get(common, "run"), err);
+  if (rc >= 0) rc = sheaf_flag_loader_open(&u->loader, &u->vis, &u->pass.agents, err);
+  if (rc >= 0 && json_is_true(json_object_get(common, "write")))
+    rc = sheaf_patcher_open(&u->patcher, sheaf_value_str(common, "folder", ""),
+                            sheaf_value_str(args, "stem", "unit"), err);
+  return rc;
+}
+
+static void close_unit(unit *u) {
+  sheaf_patcher_abandon(u->patcher);
+  sheaf_flag_loader_close(u->loader);
+  sheaf_flag_pass_close(&u->pass);
+  sheaf_flag_vis_free(&u->vis);
+  json_decref(u->devs);
+  free(u->records);
+  free(u->arrays);
+  *u = (unit){0};
+}
+
+/* What became of a block. */
+static int patch_block(unit *u, const sheaf_flag_block *b, sheaf_error *err) {
+  const size_t cell = (size_t)(b->nchan * b->ncorr);
+  const uint8_t *before = sheaf_flag_loader_row_before(u->loader);
+  if (!u->patcher) return 0;
+  for (int64_t i = 0; i < b->rows.n; i++) {
+    const int flags = memcmp(b->flag + (size_t)i * cell, b->original + (size_t)i * cell, cell) != 0;
+    const int row = b->flag_row && before && b->flag_row[i] != before[i];
+    if (!flags && !row) continue;
+    u->rows |= row;
+    const int rc = sheaf_patcher_add(
+        u->patcher, b->rows.members ? b->rows.members[i] : b->rows.member, b->rows.row[i],
+        flags ? b->flag + (size_t)i * cell : NULL, b->nchan, b->ncorr,
+        !row              ? SHEAF_PATCH_ROW_STAYS
+        : b->flag_row[i] ? SHEAF_PATCH_ROW_SET
+                          : SHEAF_PATCH_ROW_CLEAR,
+        err);
+    if (rc < 0) return rc;
+  }
+  return 0;
+}
+
+static int finish_unit(unit *u, json_t **value, sheaf_error *err) {
+  json_t *files = NULL, *flagged = json_array(), *counts = json_array();
+  int rc = u->patcher ? sheaf_patcher_finish(u->patcher, &files, err) : 0;
+  u->patcher = NULL;
+  for (size_t i = 0; i < u->pass.agents.n; i++) {
+    json_array_append_new(flagged, json_integer(u->pass.flagged[i]));
+    json_array_append_new(counts, sheaf_counts_value(&u->pass.counts[i]));
+  }
+  *value = json_pack("{s:o, s:o, s:o, s:b, s:o}", "flagged", flagged, "counts", counts, "files",
+                     files ? files : json_array(), "rows", u->rows, "devs",
+                     u->devs ? json_incref(u->devs) : json_array());
+  if (rc >= 0 && !*value) rc = no_memory(u, err);
+  return rc;
+}
+
+/* ---- rows ---- */
+
+/* Rows of one data description and one shape. */
+static int run_stretch(unit *u, const sheaf_flag_rows *rows, int64_t from, int64_t n,
+                       int64_t nchan, int64_t ncorr, sheaf_error *err) {
+#define PART(array) rows->array ? rows->array + from : NULL
+  sheaf_flag_block b = {.nchan = nchan,
+                        .ncorr = ncorr,
+                        .rows = {.n = n,
+                                 .member = rows->member,
+                                 .row = rows->row + from,
+                                 .ddid = rows->ddid,
+                                 .spw = rows->spw,
+                                 .pol = rows->pol,
+                                 .time = PART(time),
+                                 .centroid = PART(centroid),
+                                 .ant1 = PART(ant1),
+                                 .ant2 = PART(ant2),
+                                 .scan = PART(scan),
+                                 .field = PART(field),
+                                 .state = PART(state),
+                                 .array = PART(array),
+                                 .observation = PART(observation),
+                                 .processor = PART(processor)}};
+#undef PART
+  int rc = sheaf_flag_loader_read(u->loader, &b, err);
+  if (rc >= 0) rc = sheaf_flag_pass_run(&u->pass, &b, err);
+  if (rc >= 0) rc = patch_block(u, &b, err);
+  return rc < 0 ? rc : sheaf_cancel_check(err);
+}
+
+/* Only rows that an agent selects are read: moves them to the front. */
+static int64_t choose(unit *u, sheaf_flag_rows *r, uint8_t **keep, sheaf_error *err) {
+  const sheaf_flag_agents *agents = &u->pass.agents;
+  int64_t n = 0;
+  for (size_t i = 0; i < agents->n; i++)
+    if (sheaf_flag_filter_all(&agents->agent[i].filter)) return r->n;
+  uint8_t *all = calloc((size_t)r->n * 2 + 1, 1), *one = all + r->n;
+  *keep = all;
+  if (!all) return no_memory(u, err);
+  for (size_t i = 0; i < agents->n; i++) {
+    const int64_t rc = sheaf_flag_filter_test(&agents->agent[i].filter, &u->vis, r, one, err);
+    if (rc < 0) return rc;
+    for (int64_t k = 0; rc && k < r->n; k++) all[k] |= one[k];
+  }
+#define PACK(array, type)                                      \
+  do {                                                         \
+    type *to = (type *)(uintptr_t)r->array;                    \
+    int64_t at = 0;                                            \
+    for (int64_t k = 0; to && k < r->n; k++)                   \
+      if (all[k]) to[at++] = to[k];                            \
+  } while (0)
+  PACK(row, int64_t);
+  PACK(time, double);
+  PACK(centroid, double);
+  PACK(ant1, int32_t);
+  PACK(ant2, int32_t);
+  PACK(scan, int32_t);
+  PACK(field, int32_t);
+  PACK(state, int32_t);
+  PACK(array, int32_t);
+  PACK(observation, int32_t);
+  PACK(processor, int32_t);
+#undef PACK
+  for (int64_t k = 0; k < r->n; k++) n += all[k];
+  return n;
+}
+
+static int run_rows(void *user, const sheaf_flag_rows *given, sheaf_error *err) {
+  unit *u = user;
+  sheaf_flag_rows rows = *given;
+  uint8_t *keep = NULL;
+  int64_t n = choose(u, &rows, &keep, err);
+  free(keep);
+  if (n < 0) return (int)n;
+  rows.n = n;
+  for (int64_t i = 0; i < rows.n;) {
+    int64_t nchan, ncorr, more[2];
+    int rc = sheaf_flag_loader_shape(u->loader, rows.member, rows.row[i], &nchan, &ncorr, err);
+    if (rc < 0) return rc;
+    const int64_t most = sheaf_flag_loader_rows(u->loader, nchan, ncorr);
+    for (n = 1; i + n < rows.n && n < most; n++) {
+      rc = sheaf_flag_loader_shape(u->loader, rows.member, rows.row[i + n], &more[0], &more[1],
+                                   err);
+      if (rc < 0) return rc;
+      if (more[0] != nchan || more[1] != ncorr) break;
+    }
+    if (nchan > 0 && (rc = run_stretch(u, &rows, i, n, nchan, ncorr, err)) < 0) return rc;
+    i += n;
+  }
+  sheaf_progress_add(given->n);
+  return 0;
+}
+
+int sheaf_flag_unit_rows(const json_t *common, const json_t *args, json_t **value,
+                         sheaf_error *err) {
+  unit u;
+  int rc = open_unit(&u, common, args, err);
+  if (rc >= 0)
+    rc = sheaf_flag_row_scan(&u.vis, (size_t)sheaf_value_int(args, "member", 0),
+                             sheaf_value_int(args, "row0", 0), sheaf_value_int(args, "nrow", 0),
+                             u.pass.agents.columns, run_rows, &u, err);
+  if (rc >= 0) rc = finish_unit(&u, value, err);
+  close_unit(&u);
+  return rc;
+}
+
+/* ---- buffers ---- */
+
+/* Arrays of a piece; rows in the order of members and rows, maps in that of baselines and times. */
+typedef struct piece {
+  sheaf_flag_block block;
+  sheaf_flag_maps maps;
+  int64_t n;
+} piece;
+
+static int read_records(unit *u, int64_t first, int64_t n, sheaf_error *err) {
+  const sheaf_recspan span = {sheaf_value_str(u->common, "records", ""), first, n};
+  sheaf_recreader reader;
+  const void *record;
+  int64_t i = 0;
+  if (n > u->room) {
+    free(u->records);
+    u->room = 0;
+    if (!(u->records = malloc((size_t)n * sizeof *u->records))) return no_memory(u, err);
+    u->room = n;
+  }
+  int rc = sheaf_recreader_open(&reader, &span, 1, sizeof *u->records, 4096, err);
+  while (rc >= 0 && (rc = sheaf_recreader_next(&reader, &record, err)) > 0 && i < n)
+    memcpy(&u->records[i++], record, sizeof *u->records);
+  if (rc >= 0) sheaf_recreader_close(&reader);
+  if (rc >= 0 && i < n)
+    rc = sheaf_fail(err, SHEAF_ERR_INTERNAL, "the file of rows is too short");
+  return rc < 0 ? rc : 0;
+}
+
+/* A record's place in file order, to be sorted by row. */
+typedef struct placed {
+  int64_t row, index;
+  int32_t member;
+} placed;
+
+static int compare_placed(const void *pa, const void *pb) {
+  const placed *a = pa, *b = pb;
+  if (a->member != b->member) return a->member < b->member ? -1 : 1;
+  return a->row < b->row ? -1 : a->row > b->row;
+}
+
+static void *take(uint8_t **at, size_t size) {
+  void *here = *at;
+  *at += (size + 63) / 64 * 64;
+  return here;
+}
+
+static int reserve_arrays(unit *u, int64_t n, sheaf_error *err) {
+  const size_t size = (size_t)(n + 2) * 160 + 64 * 32;
+  if (size <= u->size) return 0;
+  free(u->arrays);
+  u->size = 0;
+  if (!(u->arrays = aligned_alloc(64, (size + 63) / 64 * 64))) return no_memory(u, err);
+  u->size = size;
+  return 0;
+}
+
+/* Rows without flags take no part: their records go. */
+static int64_t drop_undefined(unit *u, int64_t n, piece *p, sheaf_error *err) {
+  int64_t left = 0;
+  for (int64_t i = 0; i < n; i++) {
+    const sheaf_flag_record *r = &u->records[i];
+    int64_t nchan, ncorr;
+    const int rc =
+        sheaf_flag_loader_shape(u->loader, (size_t)r->member, r->row, &nchan, &ncorr, err);
+    if (rc < 0) return rc;
+    if (nchan == 0) continue;
+    if (left && (nchan != p->block.nchan || ncorr != p->block.ncorr))
+      return sheaf_fail(err, SHEAF_ERR_DATA,
+                        "%s: cells of row %lld have another shape than others of data description "
+                        "%d",
+                        u->vis.member[r->member], (long long)r->row, (int)r->place.ddid);
+    p->block.nchan = nchan;
+    p->block.ncorr = ncorr;
+    u->records[left++] = *r;
+  }
+  return left;
+}
+
+/* Fills the block's arrays from the records. */
+static int arrange(unit *u, piece *p, sheaf_error *err) {
+  const int64_t n = p->n;
+  int rc = reserve_arrays(u, n, err);
+  if (rc < 0) return rc;
+  uint8_t *at = u->arrays;
+  const size_t k = (size_t)n + 1;
+  placed *order = take(&at, k * sizeof *order);
+  int64_t *map_row = take(&at, k * 8), *start = take(&at, k * 8), *row = take(&at, k * 8);
+  size_t *members = take(&at, k * sizeof *members);
+  double *time = take(&at, k * 8), *centroid = take(&at, k * 8);
+  int32_t *ints[8];
+  for (int i = 0; i < 8; i++) ints[i] = take(&at, k * 4);
+  for (int64_t i = 0; i < n; i++)
+    order[i] = (placed){u->records[i].row, i, u->records[i].member};
+  qsort(order, (size_t)n, sizeof *order, compare_placed);
+  for (int64_t i = 0; i < n; i++) {
+    const sheaf_flag_record *r = &u->records[order[i].index];
+    map_row[order[i].index] = i;
+    row[i] = r->row;
+    members[i] = (size_t)r->member;
+    time[i] = r->time;
+    centroid[i] = r->centroid;
+    const int32_t values[8] = {r->ant1,  r->ant2,        r->place.scan,        r->place.field,
+                               r->state, r->place.array, r->place.observation, r->processor};
+    for (int c = 0; c < 8; c++) ints[c][i] = values[c];
+  }
+  int64_t nmap = 0;
+  for (int64_t i = 0; i < n; i++)
+    if (i == 0 || u->records[i].ant1 != u->records[i - 1].ant1 ||
+        u->records[i].ant2 != u->records[i - 1].ant2)
+      start[nmap++] = i;
+  start[nmap] = n;
+  const int32_t ddid = u->records[0].place.ddid;
+  p->maps = (sheaf_flag_maps){.nmap = nmap, .start = start, .row = map_row};
+  p->block.maps = &p->maps;
+  p->block.rows = (sheaf_flag_rows){.n = n,
+                                    .row = row,
+                                    .members = members,
+                                    .ddid = ddid,
+                                    .spw = u->vis.spw_of[ddid],
+                                    .pol = u->vis.pol_of[ddid],
+                                    .time = time,
+                                    .centroid = centroid,
+                                    .ant1 = ints[0],
+                                    .ant2 = ints[1],
+                                    .scan = ints[2],
+                                    .field = ints[3],
+                                    .state = ints[4],
+                                    .array = ints[5],
+                                    .observation = ints[6],
+                                    .processor = ints[7]};
+  return 0;
+}
+
+/* Loads a piece; p->n is 0 when none of its rows has flags. */
+static int load_piece(unit *u, const json_t *numbers, piece *p, sheaf_error *err) {
+  const int64_t first = json_integer_value(json_array_get(numbers, 0));
+  const int64_t n = json_integer_value(json_array_get(numbers, 1));
+  *p = (piece){0};
+  int rc = sheaf_cancel_check(err);
+  if (rc >= 0) rc = read_records(u, first, n, err);
+  if (rc < 0) return rc;
+  p->n = drop_undefined(u, n, p, err);
+  if (p->n <= 0) return (int)p->n;
+  rc = arrange(u, p, err);
+  return rc < 0 ? rc : sheaf_flag_loader_read(u->loader, &p->block, err);
+}
+
+static int number_of(const json_t *numbers, size_t k) {
+  return (int)json_integer_value(json_array_get(numbers, k));
+}
+
+static int run_piece(unit *u, piece *p, sheaf_error *err) {
+  const int rc = sheaf_flag_pass_run(&u->pass, &p->block, err);
+  sheaf_progress_add(p->n);
+  return rc < 0 ? rc : patch_block(u, &p->block, err);
+}
+
+/* The pieces from..to-1 of one buffer. */
+static int run_buffer(unit *u, const json_t *pieces, size_t from, size_t to, sheaf_error *err) {
+  piece p;
+  int rc = 0, loaded = 0;
+  const json_t *first = json_array_get(pieces, from);
+  const int tally = sheaf_flag_pass_needs_tally(&u->pass);
+  sheaf_flag_pass_reset(&u->pass);
+  for (size_t i = from; tally && i < to; i++) {
+    SHEAF_TRY(load_piece(u, json_array_get(pieces, i), &p, err));
+    if (p.n) SHEAF_TRY(sheaf_flag_pass_tally(&u->pass, &p.block, err));
+    loaded = to - from == 1;
+  }
+  SHEAF_TRY(sheaf_flag_pass_settle(&u->pass, number_of(first, 3),
+                                   u->vis.spw_of[number_of(first, 4)], err));
+  for (size_t i = from; i < to; i++) {
+    if (!loaded) SHEAF_TRY(load_piece(u, json_array_get(pieces, i), &p, err));
+    if (p.n) SHEAF_TRY(run_piece(u, &p, err));
+  }
+done:
+  return rc < 0 ? rc : 0;
+}
+
+/* rflag's thresholds over all pieces, which are of one field and spw. */
+static int calculate(unit *u, const json_t *pieces, sheaf_error *err) {
+  int rc = 0;
+  const int field = number_of(json_array_get(pieces, 0), 3);
+  const int spw = u->vis.spw_of[number_of(json_array_get(pieces, 0), 4)];
+  sheaf_flag_pass_reset(&u->pass);
+  for (size_t i = 0; i < json_array_size(pieces); i++) {
+    piece p;
+    SHEAF_TRY(load_piece(u, json_array_get(pieces, i), &p, err));
+    if (p.n) SHEAF_TRY(sheaf_flag_pass_tally(&u->pass, &p.block, err));
+    sheaf_progress_add(p.n);
+  }
+  SHEAF_TRY(sheaf_flag_pass_settle(&u->pass, field, spw, err));
+  u->devs = json_array();
+  for (size_t i = 0; i < u->pass.agents.n; i++) {
+    const sheaf_flag_tally *t = &u->pass.tally[i];
+    if (u->pass.agents.agent[i].mode == SHEAF_FLAG_RFLAG && t->memory)
+      json_array_append_new(u->devs, json_pack("[I,i,i,f,f]", (json_int_t)i, field, spw, t->time,
+                                               t->freq));
+  }
+done:
+  return rc < 0 ? rc : 0;
+}
+
+int sheaf_flag_unit_buffers(const json_t *common, const json_t *args, json_t **value,
+                            sheaf_error *err) {
+  const json_t *pieces = json_object_get(args, "pieces");
+  const size_t n = json_array_size(pieces);
+  unit u;
+  int rc = open_unit(&u, common, args, err);
+  if (rc >= 0 && json_is_true(json_object_get(common, "calculate"))) {
+    rc = calculate(&u, pieces, err);
+  } else {
+    for (size_t i = 0, k; rc >= 0 && i < n; i = k) {
+      for (k = i + 1; k < n; k++)
+        if (number_of(json_array_get(pieces, k), 2) != number_of(json_array_get(pieces, i), 2))
+          break;
+      rc = run_buffer(&u, pieces, i, k, err);
+    }
+  }
+  if (rc >= 0) rc = finish_unit(&u, value, err);
+  close_unit(&u);
+  return rc;
+}
+
+/* ---- writing ---- */
+
+static const char *member_path(const json_t *common, const json_t *args) {
+  const json_t *members = json_object_get(json_object_get(common, "vis"), "members");
+  const char *path =
+      json_string_value(json_array_get(members, (size_t)sheaf_value_int(args, "member", 0)));
+  return path ? path : "";
+}
+
+static int give_number(json_t **value, int64_t n, sheaf_error *err) {
+  *value = json_integer(n);
+  return *value ? 0 : sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for a result");
+}
+
+int sheaf_flag_unit_apply(const json_t *common, const json_t *args, json_t **value,
+                          sheaf_error *err) {
+  int64_t written = 0;
+  const int rc = sheaf_patch_flags(
+      sheaf_value_str(common, "folder", ""), json_object_get(common, "files"),
+      member_path(common, args), (size_t)sheaf_value_int(args, "member", 0),
+      sheaf_value_int(args, "row0", 0), sheaf_value_int(args, "nrow", 0), &written, err);
+  return rc < 0 ? rc : give_number(value, written, err);
+}
+
+int sheaf_flag_unit_apply_rows(const json_t *common, const json_t *args, json_t **value,
+                               sheaf_error *err) {
+  int64_t written = 0;
+  const int rc =
+      sheaf_patch_rows(sheaf_value_str(common, "folder", ""), json_object_get(common, "files"),
+                       member_path(common, args), (size_t)sheaf_value_int(args, "member", 0),
+                       &written, err);
+  return rc < 0 ? rc : give_number(value, written, err);
+}

@@ -1,0 +1,670 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "task/flagging.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/progress.h"
+#include "base/value.h"
+#include "flag/agent.h"
+#include "flag/counts.h"
+#include "flag/loader.h"
+#include "flag/prepare.h"
+#include "flag/records.h"
+#include "flag/units.h"
+#include "ms/flagversions.h"
+#include "ms/inplace.h"
+#include "ms/ledger.h"
+#include "task/flagdata.h"
+#include "task/inplace_task.h"
+
+enum { UNIT_SAMPLES = 1 << 22, LEAST_ROWS = 2048 };
+static const int64_t piece_bytes = (int64_t)40 << 20, unit_bytes = (int64_t)24 << 20;
+
+typedef struct run {
+  sheaf_job *job;
+  const sheaf_flagging *what;
+  sheaf_flag_vis vis;
+  json_t *compiled;
+  sheaf_flag_agents agents; /* on the client */
+  int write;
+  sheaf_inplace *inplace;
+  sheaf_stage stage;
+  char folder[4096], by_time[4200], by_baseline[4200];
+  int64_t ntime, nbaseline; /* records */
+  /* results */
+  json_t *files, *devs;
+  sheaf_counts *counts;
+  int64_t *flagged, nchanged, nrow_changed;
+  int rows;
+} run;
+
+static int no_memory(sheaf_error *err) {
+  return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for flagging");
+}
+
+/* ---- rounds ---- */
+
+typedef int merge_unit(void *user, size_t index, const json_t *value, sheaf_error *err);
+
+/* A list of units as it is made. */
+typedef struct units {
+  sheaf_unit *unit;
+  size_t n, room;
+} units;
+
+static int add_unit(units *u, const char *label, int64_t cost, json_t *args, sheaf_error *err) {
+  if (u->n == u->room) {
+    const size_t room = 2 * u->room + 64;
+    sheaf_unit *more = realloc(u->unit, room * sizeof *more);
+    if (!more) {
+      json_decref(args);
+      return no_memory(err);
+    }
+    u->unit = more;
+    u->room = room;
+  }
+  char *copy = strdup(label);
+  u->unit[u->n++] = (sheaf_unit){.label = copy, .cost = cost, .args = args};
+  return copy && args ? 0 : no_memory(err);
+}
+
+static void free_units(units *u) {
+  for (size_t i = 0; i < u->n; i++) {
+    free((char *)u->unit[i].label);
+    json_decref(u->unit[i].args);
+  }
+  free(u->unit);
+  *u = (units){0};
+}
+
+static int run_round(run *r, const char *work, json_t *common, units *u, merge_unit *merge,
+                     sheaf_error *err) {
+  if (!common) return no_memory(err);
+  const sheaf_round round = {.work = work,
+                             .common = common,
+                             .units = u->unit,
+                             .nunit = u->n,
+                             .merge = merge,
+                             .user = r};
+  const int rc = u->n ? sheaf_job_round(r->job, &round, err) : 0;
+  json_decref(common);
+  return rc;
+}
+
+static json_t *make_common(const run *r) {
+  return json_pack("{s:o, s:O, s:s, s:b, s:s}", "vis", sheaf_flag_vis_value(&r->vis), "run",
+                   r->compiled, "folder", r->folder, "write", r->write, "records", r->by_baseline);
+}
+
+/* Units of rows of a member: about `samples` flags each. */
+static int cut_member(const run *r, size_t m, int64_t step, units *u, sheaf_error *err) {
+  const int64_t nrow = r->vis.first[m + 1] - r->vis.first[m];
+  char label[300], name[256];
+  sheaf_path_base(r->vis.member[m], name, sizeof name);
+  for (int64_t row = 0; row < nrow; row += step) {
+    const int64_t n = nrow - row < step ? nrow - row : step;
+    char stem[64];
+    snprintf(stem, sizeof stem, "p%zu", u->n);
+    snprintf(label, sizeof label, "%.200s rows %lld-%lld", name, (long long)row,
+             (long long)(row + n - 1));
+    const int rc = add_unit(u, label, n,
+                            json_pack("{s:I, s:I, s:I, s:s}", "member", (json_int_t)m, "row0",
+                                      (json_int_t)row, "nrow", (json_int_t)n, "stem", stem),
+                            err);
+    if (rc < 0) return rc;
+  }
+  return 0;
+}
+
+static int cut_rows(const run *r, units *u, sheaf_error *err) {
+  int64_t cell = 1;
+  for (size_t i = 0; i < r->vis.nddid; i++) {
+    const int64_t n = r->vis.nchan[r->vis.spw_of[i]] * (int64_t)r->vis.ncorr[r->vis.pol_of[i]];
+    if (n > cell) cell = n;
+  }
+  const int64_t step = UNIT_SAMPLES / cell > LEAST_ROWS ? UNIT_SAMPLES / cell : LEAST_ROWS;
+  int rc = 0;
+  for (size_t m = 0; rc >= 0 && m < r->vis.nmember; m++) rc = cut_member(r, m, step, u, err);
+  return rc;
+}
+
+/* ---- records ---- */
+
+
+static int records_by_time(run *r, const sheaf_flag_grouping *grouping, const char *name,
+                           char path[4200], int64_t *n, sheaf_error *err) {
+  char raw[4200];
+  int sorted = 0;
+  snprintf(raw, sizeof raw, "%s/%s.raw", r->folder, name);
+  snprintf(path, 4200, "%s/%s", r->folder, name);
+  int rc = sheaf_flag_records_write(&r->vis, &r->agents, grouping, raw, n, err);
+  if (rc >= 0) rc = sheaf_flag_records_by_time(raw, *n, path, &sorted, err);
+  if (rc >= 0 && sorted) snprintf(path, 4200, "%s", raw);
+  return rc < 0 ? rc : 0;
+}
+
+/* The rows in CASA's order, whole scans; for antint and shadow. */
+static int need_time_order(run *r, sheaf_error *err) {
+  const sheaf_flag_grouping plain = {0};
+  if (r->by_time[0]) return 0;
+  return records_by_time(r, &plain, "times", r->by_time, &r->ntime, err);
+}
+
+static int make_buffers(run *r, sheaf_error *err) {
+  const sheaf_flag_grouping grouping = {
+      .ntime = sheaf_value_double(r->compiled, "ntime", 0),
+      .combinescans = sheaf_value_bool(r->compiled, "combinescans", 0),
+      .per_member = r->what->per_member};
+  char path[4200], scratch[4200];
+  int rc = records_by_time(r, &grouping, "rows", path, &r->nbaseline, err);
+  if (rc < 0) return rc;
+  snprintf(scratch, sizeof scratch, "%s/numbered", r->folder);
+  snprintf(r->by_baseline, sizeof r->by_baseline, "%s/baselines", r->folder);
+  return sheaf_flag_records_by_baseline(path, r->nbaseline, &grouping, scratch, r->by_baseline,
+                                        err);
+}
+
+/* ---- units of buffers ---- */
+
+static int has_rflag(const run *r) {
+  for (size_t i = 0; i < r->agents.n; i++)
+    if (r->agents.agent[i].mode == SHEAF_FLAG_RFLAG) return 1;
+  return 0;
+}
+
+static int same_window(const run *r, const sheaf_flag_piece *a, const sheaf_flag_piece *b) {
+  return a->field == b->field && r->vis.spw_of[a->ddid] == r->vis.spw_of[b->ddid];
+}
+
+static int add_piece_unit(units *u, json_t *list, int64_t bytes, sheaf_error *err) {
+  char label[64], stem[64];
+  snprintf(stem, sizeof stem, "p%zu", u->n);
+  snprintf(label, sizeof label, "buffers %lld-%lld",
+           (long long)json_integer_value(json_array_get(json_array_get(list, 0), 2)),
+           (long long)json_integer_value(
+               json_array_get(json_array_get(list, json_array_size(list) - 1), 2)));
+  return add_unit(u, label, bytes, json_pack("{s:o, s:s}", "pieces", list, "stem", stem), err);
+}
+
+/* Pieces are put together to units: what must be in one (a buffer of rflag), and small ones. */
+static int group_pieces(const run *r, const sheaf_flag_piece *p, size_t n, units *u,
+                        sheaf_error *err) {
+  const int whole = has_rflag(r);
+  int rc = 0;
+  for (size_t i = 0, k; rc >= 0 && i < n; i = k) {
+    json_t *list = json_array();
+    int64_t bytes = 0;
+    for (k = i; k < n; k++) {
+      const int bound = k > i && whole && p[k].buffer == p[k - 1].buffer;
+      if (k > i && !bound && bytes + p[k].bytes > unit_bytes) break;
+      json_array_append_new(list, json_pack("[I,I,i,i,i]", (json_int_t)p[k].first,
+                                            (json_int_t)p[k].n, p[k].buffer, p[k].field,
+                                            p[k].ddid));
+      bytes += p[k].bytes;
+    }
+    rc = add_piece_unit(u, list, bytes, err);
+  }
+  return rc;
+}
+
+/* For action='calculate': all pieces of a field and spw in one unit. */
+static int group_windows(const run *r, const sheaf_flag_piece *p, size_t n, units *u,
+                         sheaf_error *err) {
+  uint8_t *done = calloc(n + 1, 1);
+  int rc = done ? 0 : no_memory(err);
+  for (size_t i = 0; rc >= 0 && i < n; i++) {
+    if (done[i]) continue;
+    json_t *list = json_array();
+    int64_t bytes = 0;
+    for (size_t k = i; k < n; k++) {
+      if (done[k] || !same_window(r, &p[i], &p[k])) continue;
+      done[k] = 1;
+      bytes += p[k].bytes;
+      json_array_append_new(list, json_pack("[I,I,i,i,i]", (json_int_t)p[k].first,
+                                            (json_int_t)p[k].n, p[k].buffer, p[k].field,
+                                            p[k].ddid));
+    }
+    rc = add_piece_unit(u, list, bytes, err);
+  }
+  free(done);
+  return rc;
+}
+
+static int cut_buffers(run *r, units *u, sheaf_error *err) {
+  sheaf_flag_loader *loader = NULL;
+  sheaf_flag_piece *pieces = NULL;
+  size_t n = 0;
+  int64_t *bytes = calloc(r->vis.nddid + 1, sizeof *bytes);
+  int rc = bytes ? sheaf_flag_loader_open(&loader, &r->vis, &r->agents, err) : no_memory(err);
+  for (size_t i = 0; rc >= 0 && i < r->vis.nddid; i++)
+    bytes[i] = sheaf_flag_loader_bytes(loader, r->vis.nchan[r->vis.spw_of[i]],
+                                       (int64_t)r->vis.ncorr[r->vis.pol_of[i]]);
+  sheaf_flag_loader_close(loader);
+  const int64_t budget = sheaf_memory_budget() / 12;
+  if (rc >= 0)
+    rc = sheaf_flag_records_pieces(r->by_baseline, r->nbaseline, bytes,
+                                   budget < piece_bytes ? budget : piece_bytes, &pieces, &n, err);
+  if (rc >= 0)
+    rc = r->what->calculate && has_rflag(r) ? group_windows(r, pieces, n, u, err)
+                                            : group_pieces(r, pieces, n, u, err);
+  free(bytes);
+  free(pieces);
+  return rc;
+}
+
+/* ---- rounds before ---- */
+
+static int merge_scans(void *user, size_t index, const json_t *value, sheaf_error *err) {
+  (void)index, (void)err;
+  run *r = user;
+  sheaf_flag_scan_merge(r->devs, value);
+  return 0;
+}
+
+static int merge_bad_times(void *user, size_t index, const json_t *value, sheaf_error *err) {
+  (void)index, (void)err;
+  run *r = user;
+  json_array_extend(r->devs, (json_t *)value);
+  return 0;
+}
+
+/* A list that units make together; r->devs lends its place. */
+static int gather(run *r, const char *work, json_t *common, units *u, merge_unit *merge,
+                  json_t **list, sheaf_error *err) {
+  r->devs = json_array();
+  const int rc = run_round(r, work, common, u, merge, err);
+  *list = r->devs;
+  r->devs = NULL;
+  return rc;
+}
+
+static int find_scans(run *r, size_t number, json_t *tables, sheaf_error *err) {
+  json_t *scans = NULL;
+  int rc;
+  if (r->agents.agent[number].quack_options.increment) {
+    units u = {0};
+    json_t *common = make_common(r);
+    json_object_set_new(common, "agent", json_integer((json_int_t)number));
+    rc = cut_rows(r, &u, err);
+    if (rc >= 0)
+      rc = gather(r, "flagging.unflagged", common, &u, merge_scans, &scans, err);
+    else
+      json_decref(common);
+    free_units(&u);
+  } else {
+    rc = sheaf_flag_scan_table(&r->vis, &r->agents, number, &scans, err);
+  }
+  if (scans) json_object_set_new(tables, "scans", scans);
+  return rc;
+}
+
+/* Cuts the records by time where the time changes. */
+static int cut_times(run *r, units *u, sheaf_error *err) {
+  enum { STEP = 1 << 18 };
+  const sheaf_recspan span = {r->by_time, 0, r->ntime};
+  sheaf_recreader reader;
+  sheaf_flag_record before = {0};
+  const void *record;
+  int64_t first = 0, at = 0;
+  int rc = sheaf_recreader_open(&reader, &span, 1, sizeof before, 4096, err);
+  if (rc < 0) return rc;
+  while ((rc = sheaf_recreader_next(&reader, &record, err)) > 0) {
+    const sheaf_flag_record *now = record;
+    if (at - first >= STEP && now->time != before.time) {
+      rc = add_unit(u, "times", at - first,
+                    json_pack("{s:I, s:I}", "first", (json_int_t)first, "n",
+                              (json_int_t)(at - first)),
+                    err);
+      if (rc < 0) break;
+      first = at;
+    }
+    before = *now;
+    at++;
+  }
+  sheaf_recreader_close(&reader);
+  if (rc >= 0 && at > first)
+    rc = add_unit(u, "times", at - first,
+                  json_pack("{s:I, s:I}", "first", (json_int_t)first, "n",
+                            (json_int_t)(at - first)),
+                  err);
+  return rc;
+}
+
+static int find_bad_times(run *r, size_t number, json_t *tables, sheaf_error *err) {
+  units u = {0};
+  json_t *bad = NULL;
+  int rc = need_time_order(r, err);
+  if (rc >= 0) rc = cut_times(r, &u, err);
+  if (rc >= 0) {
+    json_t *common = make_common(r);
+    json_object_set_new(common, "records", json_string(r->by_time));
+    json_object_set_new(common, "agent", json_integer((json_int_t)number));
+    rc = gather(r, "flagging.antint", common, &u, merge_bad_times, &bad, err);
+  }
+  if (bad) json_object_set_new(tables, "bad", bad);
+  free_units(&u);
+  return rc;
+}
+
+static int find_shadows(run *r, const json_t *agent, json_t *tables, sheaf_error *err) {
+  json_t *shadows = NULL;
+  int rc = need_time_order(r, err);
+  if (rc >= 0)
+    rc = sheaf_flag_shadow_table(&r->vis, agent, r->by_time, r->ntime, &shadows, err);
+  if (shadows) json_object_set_new(tables, "shadows", shadows);
+  return rc;
+}
+
+/* What commands must know of all rows, into "tables" of each. */
+static int make_tables(run *r, sheaf_error *err) {
+  json_t *list = json_object_get(r->compiled, "agents");
+  int rc = 0;
+  for (size_t i = 0; rc >= 0 && i < r->agents.n; i++) {
+    json_t *agent = json_array_get(list, i), *tables = json_object();
+    const sheaf_flag_mode mode = r->agents.agent[i].mode;
+    if (mode == SHEAF_FLAG_QUACK) rc = find_scans(r, i, tables, err);
+    if (mode == SHEAF_FLAG_ANTINT) rc = find_bad_times(r, i, tables, err);
+    if (mode == SHEAF_FLAG_SHADOW) rc = find_shadows(r, agent, tables, err);
+    if (json_object_size(tables)) json_object_set(agent, "tables", tables);
+    json_decref(tables);
+  }
+  return rc;
+}
+
+/* ---- the round of commands ---- */
+
+static int merge_results(void *user, size_t index, const json_t *value, sheaf_error *err) {
+  (void)index;
+  run *r = user;
+  int rc = 0;
+  for (size_t i = 0; rc >= 0 && i < r->agents.n; i++) {
+    r->flagged[i] += json_integer_value(json_array_get(json_object_get(value, "flagged"), i));
+    rc = sheaf_counts_merge(&r->counts[i], json_array_get(json_object_get(value, "counts"), i), err);
+  }
+  json_array_extend(r->files, json_object_get(value, "files"));
+  json_array_extend(r->devs, json_object_get(value, "devs"));
+  r->rows |= json_is_true(json_object_get(value, "rows"));
+  return rc;
+}
+
+static int run_commands(run *r, sheaf_error *err) {
+  units u = {0};
+  const int buffers = r->agents.buffers;
+  int rc = buffers ? make_buffers(r, err) : 0;
+  if (rc >= 0) rc = buffers ? cut_buffers(r, &u, err) : cut_rows(r, &u, err);
+  if (rc >= 0) {
+    json_t *common = make_common(r);
+    if (r->what->calculate && has_rflag(r))
+      json_object_set_new(common, "calculate", json_true());
+    sheaf_progress_begin(r->write ? "flagging" : "reading flags",
+                         buffers ? r->nbaseline : r->vis.first[r->vis.nmember], "rows");
+    rc = run_round(r, buffers ? "flagging.buffers" : "flagging.rows", common, &u, merge_results,
+                   err);
+    sheaf_progress_end();
+  }
+  free_units(&u);
+  return rc;
+}
+
+/* ---- writing ---- */
+
+static int merge_written(void *user, size_t index, const json_t *value, sheaf_error *err) {
+  (void)index, (void)err;
+  ((run *)user)->nchanged += json_integer_value(value);
+  return 0;
+}
+
+static int merge_rows(void *user, size_t index, const json_t *value, sheaf_error *err) {
+  (void)index, (void)err;
+  ((run *)user)->nrow_changed += json_integer_value(value);
+  return 0;
+}
+
+static json_t *apply_common(const run *r) {
+  return json_pack("{s:o, s:s, s:O}", "vis", sheaf_flag_vis_value(&r->vis), "folder", r->folder,
+                   "files", r->files);
+}
+
+static int apply_flags(run *r, sheaf_error *err) {
+  static const char *const written[] = {"FLAG"};
+  const sheaf_inplace_cut cut = {.written = written, .nwritten = 1};
+  sheaf_inplace_unit *cuts = NULL;
+  size_t n = 0;
+  units u = {0};
+  int rc = sheaf_inplace_units(r->inplace, &cut, &cuts, &n, err);
+  for (size_t i = 0; rc >= 0 && i < n; i++)
+    rc = add_unit(&u, cuts[i].label, cuts[i].cost,
+                  json_pack("{s:I, s:I, s:I}", "member", (json_int_t)cuts[i].member, "row0",
+                            (json_int_t)cuts[i].row0, "nrow", (json_int_t)cuts[i].nrow),
+                  err);
+  if (rc >= 0) rc = run_round(r, "flagging.apply", apply_common(r), &u, merge_written, err);
+  free(cuts);
+  free_units(&u);
+  return rc;
+}
+
+static int apply_rows(run *r, sheaf_error *err) {
+  units u = {0};
+  int rc = 0;
+  for (size_t m = 0; rc >= 0 && m < r->vis.nmember; m++)
+    rc = add_unit(&u, r->vis.member[m], r->vis.first[m + 1] - r->vis.first[m],
+                  json_pack("{s:I}", "member", (json_int_t)m), err);
+  if (rc >= 0) rc = run_round(r, "flagging.apply_rows", apply_common(r), &u, merge_rows, err);
+  free_units(&u);
+  return rc;
+}
+
+static int apply(run *r, sheaf_error *err) {
+  static const char *const columns[] = {"FLAG", "FLAG_ROW"};
+  int rc = 0;
+  if (r->what->backup) rc = sheaf_flagversions_backup(r->what->vis, r->what->backup, err);
+  if (rc < 0 || json_array_size(r->files) == 0) return rc;
+  if (!r->vis.cal) rc = sheaf_ledger_forget(r->what->vis, columns, 2, err);
+  if (rc >= 0) rc = apply_flags(r, err);
+  if (rc >= 0 && r->rows) rc = apply_rows(r, err);
+  return rc < 0 ? rc : sheaf_inplace_commit(r->inplace, 1, err);
+}
+
+/* ---- reports ---- */
+
+static json_t *devs_array(const json_t *devs, size_t agent, size_t which) {
+  json_t *data = json_array(), *item;
+  size_t i, n = 0;
+  json_array_foreach((json_t *)devs, i, item) {
+    if ((size_t)json_integer_value(json_array_get(item, 0)) != agent) continue;
+    n++;
+    json_array_append_new(data,
+                          json_real((double)json_integer_value(json_array_get(item, 1))));
+    json_array_append_new(data,
+                          json_real((double)json_integer_value(json_array_get(item, 2))));
+    json_array_append(data, json_array_get(item, which));
+  }
+  return json_pack("{s:s, s:[i,i], s:o}", "#array", "f8", "shape", (int)n, 3, "data", data);
+}
+
+static int compare_devs(const void *pa, const void *pb) {
+  json_t *const *a = pa, *const *b = pb;
+  for (size_t k = 0; k < 3; k++) {
+    const json_int_t x = json_integer_value(json_array_get(*a, k));
+    const json_int_t y = json_integer_value(json_array_get(*b, k));
+    if (x != y) return x < y ? -1 : 1;
+  }
+  return 0;
+}
+
+/* By agent, field, spw. */
+static void sort_devs(json_t *devs) {
+  const size_t n = json_array_size(devs);
+  json_t **list = malloc((n + 1) * sizeof *list);
+  if (!list) return;
+  for (size_t i = 0; i < n; i++) list[i] = json_incref(json_array_get(devs, i));
+  qsort(list, n, sizeof *list, compare_devs);
+  json_array_clear(devs);
+  for (size_t i = 0; i < n; i++) json_array_append_new(devs, list[i]);
+  free(list);
+}
+
+static json_t *report_of(const run *r, size_t i, const json_t *compiled) {
+  const sheaf_flag_agent *a = &r->agents.agent[i];
+  if (a->mode == SHEAF_FLAG_SUMMARY) {
+    json_t *report = sheaf_counts_report(&r->counts[i], &r->vis, a->name, a->fieldcnt);
+    const json_t *l = json_object_get(compiled, "limits_of_report");
+    if (l) {
+      const sheaf_count_limits limits = {.minabs = sheaf_value_double(l, "minabs", 0),
+                                         .maxabs = sheaf_value_double(l, "maxabs", -1),
+                                         .minrel = sheaf_value_double(l, "minrel", 0),
+                                         .maxrel = sheaf_value_double(l, "maxrel", 1)};
+      sheaf_counts_filter(report, &limits);
+    }
+    return report;
+  }
+  if (a->mode != SHEAF_FLAG_RFLAG || !r->what->calculate) return NULL;
+  return json_pack("{s:s, s:s, s:o, s:o}", "name", a->name, "type", "rflag", "timedev",
+                   devs_array(r->devs, i, 3), "freqdev", devs_array(r->devs, i, 4));
+}
+
+static int make_report(run *r, json_t **report, sheaf_error *err) {
+  json_t *all = json_object(), *only = NULL;
+  int n = 0, summaries = 0;
+  sort_devs(r->devs);
+  for (size_t i = 0; i < r->agents.n; i++) {
+    char key[32];
+    json_t *one = report_of(r, i, json_array_get(json_object_get(r->compiled, "agents"), i));
+    if (!one) continue;
+    snprintf(key, sizeof key, "report%d", n++);
+    json_object_set_new(all, key, one);
+    summaries += r->agents.agent[i].mode == SHEAF_FLAG_SUMMARY;
+    only = one;
+  }
+  if (n == 1 && summaries == 1) {
+    *report = json_incref(only);
+    json_decref(all);
+  } else {
+    if (n > summaries) {
+      json_object_set_new(all, "nreport", json_integer(n));
+      json_object_set_new(all, "type", json_string("list"));
+    }
+    *report = all;
+  }
+  return *report ? 0 : no_memory(err);
+}
+
+static void tell(const run *r) {
+  for (size_t i = 0; i < r->agents.n; i++) {
+    const sheaf_flag_agent *a = &r->agents.agent[i];
+    if (a->mode == SHEAF_FLAG_SUMMARY || r->what->calculate) continue;
+    sheaf_log(SHEAF_LOG_INFO, "%s: %lld flags %s%s", a->name, (long long)r->flagged[i],
+              a->clears ? "cleared" : "set", r->write ? "" : " (not written)");
+  }
+}
+
+/* ---- the run ---- */
+
+static int compile(run *r, int *nothing, sheaf_error *err) {
+  size_t nparam;
+  const sheaf_param *params = sheaf_flagdata_params(&nparam);
+  const sheaf_flag_compile how = {
+      .vis = &r->vis, .params = params, .nparam = nparam, .list = r->what->list};
+  int rc = sheaf_flag_compile_all(&how, r->what->commands, &r->compiled, nothing, err);
+  if (rc >= 0) rc = sheaf_flag_agents_make(&r->agents, &r->vis, r->compiled, err);
+  if (rc < 0) return rc;
+  r->files = json_array();
+  r->devs = json_array();
+  r->counts = calloc(r->agents.n + 1, sizeof *r->counts);
+  r->flagged = calloc(r->agents.n + 1, sizeof *r->flagged);
+  r->write = r->what->write && r->agents.writes;
+  return r->counts && r->flagged ? 0 : no_memory(err);
+}
+
+/* No row at all: a time range beside the data, or no auto-correlations, is worth a warning, all else
+ * is a mistake. */
+static int nothing_selected(const run *r, sheaf_error *err) {
+  const json_t *one = json_array_get(r->what->commands, 0), *times = NULL;
+  if (json_array_size(r->what->commands) == 1) times = json_object_get(one, "timerange");
+  const int autocorr = json_is_true(json_object_get(one, "autocorr"));
+  const int given = json_string_length(times) > 0 || json_array_size(times) > 0;
+  if (given || autocorr || json_array_size(r->what->commands) > 1) {
+    sheaf_log(SHEAF_LOG_WARN, "%s of %s: nothing is flagged",
+              given      ? "the time range and the rest of the selection hold no rows"
+              : autocorr ? "the selection holds no auto-correlations"
+                         : "the commands select no rows",
+              r->what->vis);
+    return 0;
+  }
+  char *text = NULL;
+  sheaf_selection_texts texts;
+  if (sheaf_selection_read(&texts, one, err) >= 0) {
+    text = sheaf_selection_text(&texts);
+    sheaf_selection_free(&texts);
+  }
+  const int rc = sheaf_fail(err, SHEAF_ERR_EMPTY, "%s selects no rows of %s",
+                            text && *text ? text : "the selection", r->what->vis);
+  free(text);
+  return rc;
+}
+
+static int open_folder(run *r, sheaf_error *err) {
+  char path[4096], name[4200];
+  if (!r->write && !r->agents.buffers) {
+    int needed = 0;
+    for (size_t i = 0; i < r->agents.n; i++)
+      needed |= r->agents.agent[i].mode == SHEAF_FLAG_ANTINT ||
+                r->agents.agent[i].mode == SHEAF_FLAG_SHADOW;
+    if (!needed) return 0;
+  }
+  int rc = sheaf_path_real(r->what->vis, path, sizeof path, err);
+  if (rc < 0) return rc;
+  snprintf(name, sizeof name, "%s.flagging", path);
+  if ((rc = sheaf_stage_begin(&r->stage, name, err)) < 0) return rc;
+  snprintf(r->folder, sizeof r->folder, "%s", r->stage.path);
+  return 0;
+}
+
+static int run_all(run *r, json_t **report, sheaf_error *err) {
+  int nothing = 0, rc = compile(r, &nothing, err);
+  if (rc < 0) return rc;
+  if (!nothing) {
+    rc = sheaf_flag_selects(&r->vis, &r->agents, err);
+    if (rc < 0) return rc;
+    nothing = rc == 0;
+  }
+  if (nothing) {
+    rc = nothing_selected(r, err);
+    if (rc >= 0) *report = json_object();
+    return rc;
+  }
+  if (r->write) SHEAF_TRY(sheaf_inplace_task_begin(&r->inplace, r->what->vis, err));
+  SHEAF_TRY(open_folder(r, err));
+  SHEAF_TRY(make_tables(r, err));
+  SHEAF_TRY(run_commands(r, err));
+  if (r->write) SHEAF_TRY(apply(r, err));
+  tell(r);
+  SHEAF_TRY(make_report(r, report, err));
+done:
+  return rc < 0 ? rc : 0;
+}
+
+int sheaf_flagging_run(sheaf_job *job, const sheaf_flagging *what, json_t **report,
+                       sheaf_error *err) {
+  run r = {.job = job, .what = what};
+  *report = NULL;
+  int rc = sheaf_flag_vis_read(&r.vis, what->vis, err);
+  if (rc < 0) return rc;
+  rc = run_all(&r, report, err);
+  sheaf_stage_abandon(&r.stage);
+  sheaf_inplace_end(r.inplace);
+  for (size_t i = 0; r.counts && i < r.agents.n; i++) sheaf_counts_free(&r.counts[i]);
+  free(r.counts);
+  free(r.flagged);
+  json_decref(r.files);
+  json_decref(r.devs);
+  sheaf_flag_agents_free(&r.agents);
+  json_decref(r.compiled);
+  sheaf_flag_vis_free(&r.vis);
+  return rc;
+}

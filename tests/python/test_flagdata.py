@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""flagdata on NGC 5921 against flags and reports of CASA (flagdata_cases.py); invariants; bad input."""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+from casacore.tables import table
+
+import flagdata_cases as cases
+import inputs
+import sheaf
+
+HERE = pathlib.Path(__file__).parent
+EXPECTED = json.loads((HERE / "expected" / "flagdata.json").read_text())["cases"]
+
+
+@pytest.fixture
+def ms(tmp_path, monkeypatch):
+    to = tmp_path / "ngc.ms"
+    shutil.copytree(inputs.ngc5921(), to)
+    monkeypatch.chdir(tmp_path)
+    return str(to)
+
+
+def flags(path):
+    with table(path, ack=False) as t:
+        return t.getcol("FLAG"), t.getcol("FLAG_ROW")
+
+
+@pytest.mark.parametrize("name", sorted(cases.CASES))
+def test_flags_and_reports_are_those_of_casa(ms, name):
+    for step in cases.steps(name):
+        report = sheaf.flagdata(vis=ms, flagbackup=False, **step)
+    want = dict(EXPECTED[name])
+    told = want.pop("report")
+    assert cases.digest(*flags(ms)) == want
+    report = cases.plain(report)
+    if isinstance(told, str):
+        report = hashlib.sha256(json.dumps(report, sort_keys=True).encode()).hexdigest()
+    assert report == told
+
+
+def test_apply_never_clears_and_unflag_never_sets(ms):
+    rng = np.random.default_rng(1)
+    with table(ms, readonly=False, ack=False) as t:
+        t.putcol("FLAG", rng.random(t.getcol("FLAG").shape) < 0.3)
+    before = flags(ms)[0]
+    for par in ({"mode": "tfcrop"}, {"mode": "rflag"}, {"mode": "extend"}, {"mode": "clip", "clipminmax": [0, 1]},
+                {"mode": "quack"}, {"mode": "manual", "scan": "1"}):
+        sheaf.flagdata(vis=ms, flagbackup=False, **par)
+        after = flags(ms)[0]
+        assert not np.any(before & ~after)
+        before = after
+    sheaf.flagdata(vis=ms, mode="unflag", antenna="5", flagbackup=False)
+    after = flags(ms)[0]
+    assert not np.any(after & ~before) and np.any(before & ~after)
+
+
+def test_backup_has_the_flags_before(ms):
+    before = flags(ms)
+    sheaf.flagdata(vis=ms, mode="manual", scan="2")
+    assert flags(ms)[0].sum() > before[0].sum()
+    with table(ms + ".flagversions/flags.flagdata_1", ack=False) as t:
+        assert np.array_equal(t.getcol("FLAG"), before[0]) and np.array_equal(t.getcol("FLAG_ROW"), before[1])
+    sheaf.flagdata(vis=ms, mode="unflag")
+    assert sorted(os.listdir(ms + ".flagversions")) >= ["FLAG_VERSION_LIST", "flags.flagdata_1", "flags.flagdata_2"]
+
+
+def test_calculate_writes_no_flags(ms):
+    before = flags(ms)[0]
+    for par in ({"mode": "tfcrop"}, {"mode": "manual"}, {"mode": "rflag"}):
+        sheaf.flagdata(vis=ms, action="calculate", **par)
+    assert np.array_equal(flags(ms)[0], before)
+    assert not os.path.exists(ms + ".flagversions")
+    text = pathlib.Path("rflag_output_thresholds_timedev0.txt").read_text()
+    assert text.startswith("{'name':'Rflag','timedev':[[0.0,0.0,0.0356")
+
+
+def test_thresholds_from_files_are_those_of_a_list(ms):
+    sheaf.flagdata(vis=ms, mode="rflag", action="calculate", timedev="t.txt", freqdev="f.txt")
+    other = ms + ".other"
+    shutil.copytree(ms, other)
+    report = sheaf.flagdata(vis=ms, mode="rflag", action="calculate")["report0"]
+    sheaf.flagdata(vis=ms, mode="rflag", timedev="t.txt", freqdev="f.txt", flagbackup=False)
+    sheaf.flagdata(vis=other, mode="rflag", timedev=report["timedev"], freqdev=report["freqdev"].tolist(), flagbackup=False)
+    assert np.array_equal(flags(ms)[0], flags(other)[0]) and flags(ms)[0].any()
+
+
+def test_nothing_is_read_that_is_not_needed(ms):
+    """manual, quack and summary do without DATA."""
+    for file in pathlib.Path(ms).glob("table.f*_TSM*"):
+        with table(ms, ack=False) as t:
+            data = [m["SEQNR"] for m in t.getdminfo().values() if "DATA" in m["COLUMNS"]][0]
+        if file.name.startswith(f"table.f{data}_"):
+            file.unlink()
+    sheaf.flagdata(vis=ms, mode="manual", antenna="2", flagbackup=False)
+    sheaf.flagdata(vis=ms, mode="quack", quackinterval=40, flagbackup=False)
+    assert sheaf.flagdata(vis=ms, mode="summary")["flagged"] > 0
+
+
+BAD = [
+    ({"mode": "tfcrop", "maxnpieces": 10}, "maxnpieces=10"), ({"mode": "tfcrop", "halfwin": 4}, "halfwin=4"),
+    ({"mode": "tfcrop", "timecutoff": 0.0}, "timecutoff=0"), ({"mode": "extend", "growtime": 120.0}, "growtime=120"),
+    ({"mode": "extend", "ntime": 0.0}, "ntime=0"), ({"mode": "extend", "ntime": "soon"}, "ntime='soon'"),
+    ({"mode": "quack", "quackinterval": 0.0}, "quackinterval=0"), ({"mode": "clip", "clipminmax": [1.0]}, "clipminmax"),
+    ({"mode": "clip", "clipminmax": [2.0, 1.0]}, "clipminmax"), ({"mode": "clip", "correlation": "ABS_XX"}, "ABS_XX"),
+    ({"mode": "clip", "correlation": "AMP_RR"}, "AMP"), ({"mode": "clip", "datacolumn": "CORRECTED"}, "CORRECTED_DATA"),
+    ({"mode": "clip", "datacolumn": "RESIDUAL_DATA"}, "MODEL_DATA"), ({"mode": "clip", "datacolumn": "SNR"}, "SNR"),
+    ({"mode": "clip", "timeavg": True}, "timebin"), ({"mode": "antint"}, "antint_ref_antenna"),
+    ({"mode": "antint", "antint_ref_antenna": "ea99"}, "ea99"), ({"mode": "manual", "antenna": "ea99"}, "ea99"),
+    ({"mode": "manual", "field": "nowhere"}, "nowhere"), ({"mode": "manual", "spw": "7"}, "spw='7'"),
+    ({"mode": "manual", "correlation": "XX"}, "XX"), ({"mode": "manual", "scan": "99"}, "scan='99'"),
+    ({"mode": "elevation", "lowerlimit": 50.0, "upperlimit": 20.0}, "lowerlimit"),
+    ({"mode": "rflag", "timedev": "missing.txt"}, "missing.txt"), ({"mode": "rflag", "freqdev": [[1, 2]]}, "freqdev"),
+    ({"mode": "shadow", "addantenna": "missing.txt"}, "missing.txt"),
+    ({"mode": "shadow", "addantenna": {"0": {"name": "x"}}}, "diameter"), ({"mode": "nonsense"}, "nonsense"),
+]
+
+
+@pytest.mark.parametrize("par,word", BAD, ids=[p["mode"] + "-" + w for p, w in BAD])
+def test_bad_input_is_told_and_changes_nothing(ms, par, word):
+    before = flags(ms)
+    with pytest.raises(Exception, match=word.replace("[", r"\[")):
+        sheaf.flagdata(vis=ms, **par)
+    assert all(np.array_equal(a, b) for a, b in zip(flags(ms), before))
+    assert not os.path.exists(ms + ".flagversions") and os.listdir(os.path.dirname(ms)) == ["ngc.ms"]
+
+
+def test_a_time_range_beside_the_data_flags_nothing(ms):
+    assert sheaf.flagdata(vis=ms, mode="manual", timerange="2001/01/01/00:00:00~2001/01/02/00:00:00") == {}
+    assert not flags(ms)[0].any()
