@@ -137,7 +137,10 @@ static int average(sheaf_flag_cells *result, sheaf_flag_averaged *out,
   SHEAF_TRY(gather(&cells, out, in, data, parts, in->timebin > 0 ? in_time : in_channels, err));
   if (in->timebin > 0) {
     SHEAF_TRY(reserve(&other, naverage, in->nchan, in->ncorr, parts, 1, err));
-    sheaf_flag_average_rows(&cells, out->average, naverage, &other, NULL);
+    int64_t *first = malloc((size_t)(naverage + 1) * sizeof *first);
+    if (!first) SHEAF_TRY(no_memory(err));
+    sheaf_flag_average_rows(&cells, out->average, naverage, &other, first);
+    free(first);
     free_cells(&cells);
     cells = other;
     other = (sheaf_flag_cells){0};

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/value.h"
+#include "flag/commands.h"
 #include "flag/units.h"
 #include "task/flagging.h"
 #include "task/inplace_task.h"
@@ -109,17 +110,27 @@ typedef struct plan {
 } plan;
 
 /* The command that the parameters are, in a list of one. */
-static json_t *one_command(const json_t *par) {
+static json_t *one_command(const plan *p) {
+  static const char *const devs[] = {"timedev", "freqdev"};
+  const json_t *par = p->par;
   json_t *command = json_copy((json_t *)par);
+  for (size_t i = 0; p->calculates && i < 2; i++) /* names of files to be written */
+    if (json_is_string(json_object_get(par, devs[i])))
+      json_object_set_new(command, devs[i], json_string(""));
   if (!strcmp(sheaf_value_str(par, "mode", ""), "manualflag"))
     json_object_set_new(command, "mode", json_string("manual"));
   return json_pack("[o]", command);
 }
 
 static int make_commands(plan *p, sheaf_error *err) {
-  if (!strcmp(p->mode, "list"))
-    return sheaf_fail(err, SHEAF_ERR_ARG, "mode='list': lists of commands cannot be read yet");
-  p->commands = one_command(p->par);
+  if (!strcmp(p->mode, "list")) {
+    const sheaf_commands_options options = {.params = params,
+                                            .nparam = sizeof params / sizeof *params,
+                                            .reason = json_object_get(p->par, "reason"),
+                                            .tbuff = json_object_get(p->par, "tbuff")};
+    return sheaf_commands_read(&p->commands, json_object_get(p->par, "inpfile"), &options, err);
+  }
+  p->commands = one_command(p);
   return p->commands ? 0 : sheaf_fail(err, SHEAF_ERR_NOMEM, "flagdata: no memory for commands");
 }
 

@@ -78,7 +78,7 @@ def test_calculate_writes_no_flags(ms):
     assert np.array_equal(flags(ms)[0], before)
     assert not os.path.exists(ms + ".flagversions")
     text = pathlib.Path("rflag_output_thresholds_timedev0.txt").read_text()
-    assert text.startswith("{'name':'Rflag','timedev':[[0.0,0.0,0.0356")
+    assert text.startswith("{'name':'Rflag','timedev':[[0.0,0.0,0.0378644757766")
 
 
 def test_thresholds_from_files_are_those_of_a_list(ms):
