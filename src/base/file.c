@@ -248,6 +248,7 @@ typedef struct open_stage {
   char path[4096];
   int fd; /* holds the lock */
   pid_t pid;
+  int kept; /* not for sheaf_stage_abandon_all */
 } open_stage;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -390,12 +391,20 @@ void sheaf_stage_abandon(sheaf_stage *stage) {
   stage->path[0] = '\0';
 }
 
+void sheaf_stage_keep(const sheaf_stage *stage) {
+  pthread_mutex_lock(&lock);
+  for (open_stage *s = open_stages; s; s = s->next)
+    if (strcmp(s->path, stage->path) == 0) s->kept = 1;
+  pthread_mutex_unlock(&lock);
+}
+
 void sheaf_stage_abandon_all(void) {
   for (;;) {
     char path[4096] = "";
     pthread_mutex_lock(&lock);
     for (open_stage *s = open_stages; s && !path[0]; s = s->next)
-      if (s->pid == getpid()) memcpy(path, s->path, sizeof path); /* not those of our parent */
+      if (s->pid == getpid() && !s->kept) /* not those of our parent */
+        memcpy(path, s->path, sizeof path);
     pthread_mutex_unlock(&lock);
     if (!path[0]) return;
     remove_stage(path);

@@ -45,6 +45,9 @@ int sheaf_stage_underway(const char *final, sheaf_error *err);
 /* Removes the stage and all below it; does nothing when it was published or never begun. */
 void sheaf_stage_abandon(sheaf_stage *stage);
 void sheaf_stage_abandon_all(void);
+/* From here sheaf_stage_abandon_all leaves this stage alone: what is built in it outlives calls of
+ * tasks, some of which may fail. */
+void sheaf_stage_keep(const sheaf_stage *stage);
 
 /* Replaces a small file atomically (write to a sibling, fsync, rename, fsync of the directory). */
 int sheaf_file_replace(const char *path, const void *data, size_t n, sheaf_error *err);

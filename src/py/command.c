@@ -197,7 +197,8 @@ static PyObject *look(PyObject *self, PyObject *args) {
   (void)self;
   if (!PyArg_ParseTuple(args, "L", &id)) return NULL;
   if (!sheaf_command_look(id, &view)) Py_RETURN_NONE;
-  return Py_BuildValue("(iis)", (int)view.state, view.rank, view.why.code < 0 ? view.why.text : "");
+  return Py_BuildValue("(iisi)", (int)view.state, view.rank, view.why.code < 0 ? view.why.text : "",
+                       view.ntry);
 }
 
 static PyObject *take(PyObject *self, PyObject *args) {
@@ -417,7 +418,7 @@ static PyMethodDef methods[] = {
      "push(buffers, rank or 0, retry, name): a request's number."},
     {"command_wait", wait_all, METH_VARARGS,
      "wait(ids, sent, seconds or -1): whether all are done."},
-    {"command_look", look, METH_VARARGS, "look(id): (state, rank, why), or None."},
+    {"command_look", look, METH_VARARGS, "look(id): (state, rank, why, how often sent), or None."},
     {"command_take", take, METH_VARARGS, "take(id): the answer's bytes, once, or None."},
     {"command_interrupt", interrupt, METH_VARARGS, "interrupt(id, force)."},
     {"command_server", server, METH_VARARGS, "server(rank): what is known of it, or None."},

@@ -9,13 +9,13 @@
 #include "base/memory.h"
 #include "command.h"
 #include "convert.h"
-#include "ms/multims.h"
+#include "mms.h"
 #include "par/par.h"
 #include "task/session.h"
 #include "task/task.h"
 
 /* Raises what sheaf.errors makes of a failure. */
-static PyObject *raise_failure(const char *task, const sheaf_error *err) {
+PyObject *core_raise(const char *task, const sheaf_error *err) {
   PyObject *errors = PyImport_ImportModule("sheaf.errors");
   PyObject *made = errors ? PyObject_CallMethod(errors, "make", "iszsi", err->code, err->text, task,
                                                 err->host, err->rank)
@@ -76,7 +76,7 @@ static PyObject *core_call(PyObject *self, PyObject *args) {
     Py_XDECREF(value);
     return NULL;
   }
-  return rc < 0 ? raise_failure(name, &err) : value;
+  return rc < 0 ? core_raise(name, &err) : value;
 }
 
 static PyObject *core_echo(PyObject *self, PyObject *object) {
@@ -146,7 +146,7 @@ static PyObject *core_log_file(PyObject *self, PyObject *args) {
   sheaf_error err;
   (void)self;
   if (!PyArg_ParseTuple(args, "z", &path)) return NULL;
-  if (sheaf_session_log(path, &err) < 0) return raise_failure(NULL, &err);
+  if (sheaf_session_log(path, &err) < 0) return core_raise(NULL, &err);
   Py_RETURN_NONE;
 }
 
@@ -155,7 +155,7 @@ static PyObject *core_memory(PyObject *self, PyObject *args) {
   sheaf_error err;
   (void)self;
   if (!PyArg_ParseTuple(args, "s", &text)) return NULL;
-  if (sheaf_memory_set(text, &err) < 0) return raise_failure(NULL, &err);
+  if (sheaf_memory_set(text, &err) < 0) return core_raise(NULL, &err);
   Py_RETURN_NONE;
 }
 
@@ -170,7 +170,7 @@ static void end_client(int status, void *unused) {
 static PyObject *core_par_init(PyObject *self, PyObject *none) {
   sheaf_error err;
   (void)self, (void)none;
-  if (sheaf_par_init(&err) < 0) return raise_failure(NULL, &err);
+  if (sheaf_par_init(&err) < 0) return core_raise(NULL, &err);
   if (sheaf_par_rank() == 0 && sheaf_par_launched() && !client) {
     client = getpid();
     on_exit(end_client, NULL);
@@ -202,41 +202,12 @@ static PyObject *core_par_nserver(PyObject *self, PyObject *none) {
   return PyLong_FromLong(sheaf_par_nserver());
 }
 
-static PyObject *core_mms_is(PyObject *self, PyObject *args) {
-  const char *path;
-  (void)self;
-  if (!PyArg_ParseTuple(args, "s", &path)) return NULL;
-  return PyBool_FromLong(sheaf_mms_is(path));
-}
-
-static PyObject *core_mms_members(PyObject *self, PyObject *args) {
-  const char *path;
-  char **names;
-  size_t n;
-  sheaf_error err;
-  (void)self;
-  if (!PyArg_ParseTuple(args, "s", &path)) return NULL;
-  if (sheaf_mms_members(path, &names, &n, &err) < 0) return raise_failure(NULL, &err);
-  PyObject *list = PyList_New((Py_ssize_t)n);
-  for (size_t i = 0; list && i < n; i++) {
-    PyObject *name = PyUnicode_DecodeFSDefault(names[i]);
-    if (!name || PyList_SetItem(list, (Py_ssize_t)i, name)) {
-      Py_DECREF(list);
-      list = NULL;
-    }
-  }
-  sheaf_mms_members_free(names);
-  return list;
-}
-
 static PyMethodDef methods[] = {
     {"call", core_call, METH_VARARGS, "call(task, parameters): runs a task, returns its value."},
     {"echo", core_echo, METH_O, "The object as it comes back from C; for tests."},
     {"tasks", core_tasks, METH_NOARGS, "The tables of all tasks."},
     {"nearest", core_nearest, METH_VARARGS, "The word that is nearest to another, or None."},
     {"log_file", core_log_file, METH_VARARGS, "Sets the log file; 'none': no file, None: default."},
-    {"mms_is", core_mms_is, METH_VARARGS, "Whether a path is a Multi-MS."},
-    {"mms_members", core_mms_members, METH_VARARGS, "Paths of its sub-MSs; of an MS, itself."},
     {"memory", core_memory, METH_VARARGS, "Sets the memory budget of this node: '4G'."},
     {"par_launched", core_par_launched, METH_NOARGS, "Whether mpirun started this process."},
     {"par_init", core_par_init, METH_NOARGS, "Starts MPI where mpirun started this process."},
@@ -260,7 +231,8 @@ PyMODINIT_FUNC PyInit__core(void);
 PyMODINIT_FUNC PyInit__core(void) {
   PyObject *core = PyModule_Create(&module);
   if (core &&
-      (PyModule_AddStringConstant(core, "version", SHEAF_VERSION) || command_add(core) < 0)) {
+      (PyModule_AddStringConstant(core, "version", SHEAF_VERSION) || command_add(core) < 0 ||
+               mms_add(core) < 0)) {
     Py_DECREF(core);
     return NULL;
   }

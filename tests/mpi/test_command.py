@@ -461,16 +461,27 @@ def test_sigusr1_prints_the_table():
 
 
 def test_tasks_of_casa_on_servers(tmp_path):
-    """Where casatasks is installed beside compat/, commands find its tasks."""
-    (tmp_path / "casatasks").mkdir()
-    (tmp_path / "casatasks" / "__init__.py").write_text("def fakecal(vis): return vis + '.cal'\ndef listobs(): return 'casa'\n")
+    """Where CASA's casatasks is installed beside compat/, commands find the tasks that Sheaf lacks."""
+    (tmp_path / "casa" / "casatasks").mkdir(parents=True)
+    (tmp_path / "casa" / "casatasks" / "__init__.py").write_text("raise ImportError('not to be imported: compat/ is first')\n")
+    (tmp_path / "casa" / "casatasks" / "fakecal.py").write_text("def fakecal(vis): return vis + '.cal'\n")
+    (tmp_path / "casa" / "casatasks" / "listobs.py").write_text("def listobs(): return 'casa'\n")
+    (tmp_path / "casa" / "casatasks" / "broken.py").write_text("raise OSError('no data')\n")
     path = environment()["PYTHONPATH"]
-    s = run("show(cal=value('fakecal()', vis='a.ms'), same=value('listobs()'), ours=value('sheaf.listobs.__module__'))",
-            PYTHONPATH=f"{path}:{tmp_path}")
-    assert (s["cal"], s["same"], s["ours"]) == ("a.ms.cal", "casa", "sheaf")
+    s = run("""
+        import casatasks
+        show(cal=value('fakecal()', vis='a.ms'), ours=value('listobs.__module__'), here=casatasks.fakecal('b.ms'))
+        import casatasks.listobs
+        from casatasks import fakecal, listobs
+        show(function=fakecal('c'), still=listobs.__module__, tasks=sorted(casatasks.__all__))
+        try:
+            from casatasks import tclean
+        except ImportError as problem:
+            show(why=str(problem))
+        """, PYTHONPATH=f"{path}:{tmp_path / 'casa'}")
+    assert (s["cal"], s["ours"], s["here"], s["function"], s["still"]) == ("a.ms.cal", "sheaf", "b.ms.cal", "c.cal", "sheaf")
+    assert {"broken", "fakecal", "listobs", "partition"} <= set(s["tasks"])
+    assert "tclean" in s["why"] and "task broken cannot be loaded" in s.err and "no data" in s.err
     s = run("show(why=client.push_command_request('fakecal', True)[0]['traceback'])",
-            PYTHONPATH=f"{path.split(':')[0]}:{tmp_path}")
+            PYTHONPATH=f"{path.split(':')[0]}:{tmp_path / 'casa'}")
     assert "NameError" in s["why"]
-    (tmp_path / "casatasks" / "__init__.py").write_text("raise OSError('no data')\n")
-    s = run("show(two=value('1+1'))", PYTHONPATH=f"{path}:{tmp_path}")
-    assert s["two"] == 2 and "no data" in s.err

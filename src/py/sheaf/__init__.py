@@ -19,7 +19,7 @@ __version__ = _core.version
 globals().update(_FUNCTIONS)
 __all__ = sorted(_FUNCTIONS) + _errors.__all__ + ["log_file", "memory", "nservers", "status"]
 _LATER = {"MPICommandClient": "command", "MPIEnvironment": "environment", "MPIInterface": "cluster",
-          "casalog": "casalog", "ParallelTaskHelper": "parallel"}
+          "casalog": "casalog", "ParallelTaskHelper": "parallel", "ParallelDataHelper": "paralleldata"}
 
 
 def log_file(path):

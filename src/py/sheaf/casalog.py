@@ -35,6 +35,14 @@ class _Log:
         self._origin = str(fromwhere)
         return True
 
+    def getOrigin(self):
+        """What origin() has set."""
+        return self._origin
+
+    def setglobal(self, isglobal=True):
+        """There is one log."""
+        return True
+
     def filter(self, level="INFO"):
         """Drops later messages below a priority."""
         number = priority(level)

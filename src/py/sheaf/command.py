@@ -234,7 +234,7 @@ class _Client:
         """The answer of request i; None when there is none yet."""
         if i in self._responses:
             return self._responses[i]
-        state, rank, why = _core.command_look(i)
+        state, rank, why, _ = _core.command_look(i)
         if state in (_QUEUED, _SENT):
             return None
         response = {**self._requests[i], "server": rank or self._requests[i]["server"], "status": _STATUS[state]}
@@ -278,7 +278,7 @@ class _Client:
     def get_command_request_list(self):
         result = {}
         for i, request in list(self._requests.items()):
-            state, rank, _ = _core.command_look(i)
+            state, rank, _, _ = _core.command_look(i)
             result[i] = {**request, "server": rank or request["server"], "status": _STATUS[state]}
         return result
 
@@ -400,16 +400,6 @@ class MPICommandClient:
     def start_services(self):
         """Makes the servers take commands."""
         _CLIENT.start_services()
-
-    def _report_pending(self):
-        """At the end of the program, which ends the servers."""
-        if self.state == 1:
-            self._report([i for i in self._requests if _core.command_look(i)[0] in (_QUEUED, _SENT)])
-
-    def _report(self, ids):
-        for i in ids:
-            if _core.command_look(i)[0] in (_QUEUED, _SENT):
-                self._post(2, "stop_services", f"Aborting command request with id# {i}: {self._requests[i]}")
 
     def stop_services(self, force_command_request_interruption=False):
         """Ends the servers, after what runs there has ended, or at once; later tasks run in this process."""

@@ -12,7 +12,6 @@
 import copy
 import importlib
 import os
-import shutil
 import sys
 
 from sheaf import _core
@@ -72,38 +71,67 @@ def _find_task(name):
     raise ParameterError(f"{name}: no such task in the script or in Sheaf")
 
 
+def _says_empty(text):
+    """Whether a traceback ends in an error that only says that a selection matches nothing."""
+    return any(word in text.rpartition('\n  File "')[2] for word in _NULL_SELECTION)
+
+
+def _bytes_of(path):
+    """A measure of the work that an MS makes: the size of its main table."""
+    try:
+        with os.scandir(path) as entries:
+            return sum(entry.stat(follow_symlinks=False).st_size for entry in entries if entry.is_file())
+    except OSError:
+        return 0
+
+
 class ParallelTaskHelper:
-    """One run of a task over a Multi-MS."""
+    """One run of a task over a Multi-MS.
+
+    Derived classes may use `_arg` (the arguments), `_executionList` (JobData), `_consolidateOutput` (False: the results
+    stay a dictionary by sub-MS or outputvis), `_cluster` (the MPICommandClient, None when this process does the work) and
+    `_command_request_id_list`.
+    """
 
     _bypass = 0
     _async = False
     _multithreading = False
 
-    def __init__(self, task_name, args=None):
-        self._task = task_name
-        self._args = {k: v for k, v in (args or {}).items() if not k.startswith("__")}
-        self._jobs = []  # JobData
-        self._ids = []
-        self._overrides = {}
-        self._results = {}  # by outputvis or vis
-        self._consolidate = True
-        self._parallel = self.isMPIEnabled() and self._bypass == 0
-        self._client = None
+    def __init__(self, task_name, args={}):
+        self._taskName = task_name
+        self._arg = {k: v for k, v in dict(args).items() if not k.startswith("__")}
+        self._arguser = {}
+        self._executionList = []
+        self._command_request_id_list = []  # in the order of the jobs; None: no server took that
+        self._sequential_return_list = {}  # of jobs in this process, by outputvis or vis
+        self._consolidateOutput = True
+        self._repeatable = True
+        self._mpi_cluster = self.isMPIEnabled() and ParallelTaskHelper._bypass == 0
+        self._cluster = None
 
     def override_arg(self, arg, value):
         """Gives an argument another value in each job: a list by job, or one value for all."""
-        self._overrides[arg] = value
+        self._arguser[arg] = value
+
+    def setRepeatable(self, repeatable=True):
+        """False: a job is not given to another server when its server died, because doing it twice does harm. Not in CASA."""
+        self._repeatable = bool(repeatable)
 
     def initialize(self):
         """Makes vis absolute, and starts the services."""
-        self._args["vis"] = os.path.abspath(self._args["vis"])
-        if self._parallel:
-            from sheaf.command import MPICommandClient
+        self._arg["vis"] = os.path.abspath(self._arg["vis"])
+        self._start_services()
 
-            self._client = MPICommandClient(start_services=True)
-            if self._client.get_lifecyle_state() != 1 or not self.getNumberOfServers():
-                _post("no server is left; this process does the work itself", "WARN")
-                self._parallel = False
+    def _start_services(self):
+        if not self._mpi_cluster:
+            return
+        from sheaf.command import MPICommandClient
+
+        self._cluster = MPICommandClient(start_services=True)
+        if self._cluster.get_lifecyle_state() != 1 or not self.getNumberOfServers():
+            _post("no server is left; this process does the work itself", "WARN")
+            self._mpi_cluster = False
+            self._cluster = None
 
     def getNumberOfServers(self):
         """Servers that are in order; None without MPI."""
@@ -111,30 +139,39 @@ class ParallelTaskHelper:
 
     def generateJobs(self):
         """One job per sub-MS, with the same arguments but vis. False, after a warning, when vis is no Multi-MS."""
-        vis = self._args["vis"]
+        vis = self._arg["vis"]
         if not _core.mms_is(vis):
             _post(f"{vis} is no Multi-MS", "WARN")
             return False
         for i, name in enumerate(self.getReferencedMSs(vis)):
-            args = copy.deepcopy(self._args)
-            args["vis"] = name
-            for arg, value in self._overrides.items():
-                args[arg] = value[i] if isinstance(value, list) else value
-            self._jobs.append(JobData(self._task, args))
+            self._executionList.append(JobData(self._taskName, {**copy.deepcopy(self._arg), "vis": name, **self._own_args(i)}))
         return True
 
+    def _own_args(self, i):
+        """What override_arg has set for a job."""
+        return {arg: value[i] if isinstance(value, list) else value for arg, value in self._arguser.items()}
+
     def executeJobs(self):
-        """Runs the jobs: on any free server, or here one after the other."""
-        for job in self._jobs:
-            for name in job.getCommandNames():
-                args = job.getCommandArguments(name)
-                if self._parallel:
-                    ids = self._client.push_command_request(f"{self._command_of(name)}()", False, None, args)
-                    if ids is None:
-                        raise ServerLostError(f"{name}: no server takes the job for {args['vis']}")
-                    self._ids += ids
-                else:
-                    self._run_here(name, args)
+        """Hands the jobs to the servers, those with most data first, or does them here one after the other."""
+        calls = [(name, job.getCommandArguments(name)) for job in self._executionList for name in job.getCommandNames()]
+        self._executionList = []
+        if not self._mpi_cluster:
+            for name, args in calls:
+                self._run_here(name, args)
+            return
+        ids = [None] * len(calls)
+        order = sorted(range(len(calls)), key=lambda i: -_bytes_of(calls[i][1].get("vis", "")))
+        for i in order:
+            ids[i] = self._push(*calls[i])
+        self._command_request_id_list += ids
+        self._calls = calls
+
+    def _push(self, name, args):
+        """The number of the request; None when no server is left."""
+        ids = self._cluster.push_command_request(f"{self._command_of(name)}()", False, None, args, self._repeatable)
+        if ids is None and self.getNumberOfServers():
+            raise ParameterError(f"{name}: the arguments cannot be sent to a server (the log says why)")
+        return ids[0] if ids else None
 
     @staticmethod
     def _command_of(name):
@@ -152,10 +189,12 @@ class ParallelTaskHelper:
     def _key(args):
         return args.get("outputvis") or args["vis"]
 
+    def _keep(self, results, args, value):
+        results[self._key(args)] = True if "outputvis" in args or value is None else value
+
     def _run_here(self, name, args):
         try:
-            value = _find_task(name)(**args)
-            self._results[self._key(args)] = True if "outputvis" in args or value is None else value
+            self._keep(self._sequential_return_list, args, _find_task(name)(**args))
         except Exception as problem:
             if not any(word in f"{type(problem).__name__}: {problem}" for word in _NULL_SELECTION):
                 raise
@@ -163,28 +202,50 @@ class ParallelTaskHelper:
 
     def postExecution(self):
         """Waits for the jobs; the consolidated result. A failed job raises an Error that names its sub-MS."""
-        if self._async and self._parallel:
-            return self._ids
-        if self._parallel:
-            self._collect(self._client.get_command_response(self._ids, True))
-        if not self._results:
-            raise EmptyError(f"{self._task}: MSSelectionNullSelection : the selection matches nothing in any sub-MS")
-        return self.consolidateResults(self._results, self._task) if self._consolidate else self._results
+        results = self._get_results()
+        if not results:
+            raise EmptyError(f"{self._taskName}: MSSelectionNullSelection : the selection matches nothing in any sub-MS")
+        return self.consolidateResults(results, self._taskName) if self._consolidateOutput else results
 
-    def _collect(self, responses):
+    def _get_results(self):
+        """What the jobs returned, in their order; those that selected nothing are left out."""
+        if self._mpi_cluster:
+            self._await_jobs()
+        results, self._sequential_return_list = self._sequential_return_list, {}
+        return results
+
+    def _await_jobs(self):
+        ids = self._command_request_id_list
+        sent = [i for i in ids if i is not None]
+        try:
+            responses = dict(zip(sent, self._cluster.get_command_response(sent, True)))
+        except KeyboardInterrupt:
+            self._cluster.interrupt_command_request(sent)
+            raise
         failures = []
-        for response in responses:
-            args, trace = response["parameters"], response["traceback"]
-            if response["successful"]:
-                value = response["ret"]
-                self._results[self._key(args)] = True if "outputvis" in args or value is None else value
-            elif trace and any(word in trace for word in _NULL_SELECTION):
-                _post(f"Ignoring NullSelection error from {args['vis']}")
+        for i, (name, args) in zip(ids, self._calls):
+            if i is None or self._is_undone(i, responses[i]):
+                self._run_here(name, args)
             else:
-                failures.append(f"{self._task} failed for sub-MS {args['vis']} on MPIServer-{response['server']}: "
-                                f"{trace}")
+                self._take(responses[i], failures)
         if failures:
             raise Error("\n".join(failures))
+
+    def _is_undone(self, i, response):
+        """Whether this process is to do a job, because no server is left, and the job is not what ends them."""
+        if response["status"] != "server lost" or self.getNumberOfServers():
+            return False
+        tries = _core.command_look(i)[3]
+        return tries == 0 or tries == 1 and self._repeatable
+
+    def _take(self, response, failures):
+        args, trace = response["parameters"], response["traceback"]
+        if response["successful"]:
+            self._keep(self._sequential_return_list, args, response["ret"])
+        elif trace and _says_empty(trace):
+            _post(f"Ignoring NullSelection error from {args['vis']}")
+        else:
+            failures.append(f"{self._taskName} failed for sub-MS {args['vis']} on MPIServer-{response['server']}: {trace}")
 
     def go(self):
         """Does it all; the result, False when vis is no Multi-MS, or with setAsyncMode the numbers of the requests."""
@@ -192,6 +253,10 @@ class ParallelTaskHelper:
         if not self.generateJobs():
             return False
         self.executeJobs()
+        if ParallelTaskHelper._async and self._mpi_cluster:
+            if None in self._command_request_id_list:
+                raise ServerLostError(f"{self._taskName}: no server is left")
+            return list(self._command_request_id_list)
         return self.postExecution()
 
     # ---- results ----
@@ -246,9 +311,12 @@ class ParallelTaskHelper:
         responses = MPICommandClient().get_command_response(command_request_id_list, False, False)
         if len(responses) < len(command_request_id_list):
             return None
-        helper = ParallelTaskHelper(taskname)
-        helper._collect(responses)
-        return ParallelTaskHelper.consolidateResults(helper._results, taskname)
+        helper, failures = ParallelTaskHelper(taskname), []
+        for response in responses:
+            helper._take(response, failures)
+        if failures:
+            raise Error("\n".join(failures))
+        return ParallelTaskHelper.consolidateResults(helper._sequential_return_list, taskname)
 
     # ---- the Multi-MS ----
 
@@ -266,21 +334,22 @@ class ParallelTaskHelper:
 
     @staticmethod
     def restoreSubtableAgreement(vis, mastersubms="", subtables=None):
-        """Makes the sub-tables of all sub-MSs those of the master (default: the first): links to them."""
-        members = _core.mms_members(vis)
-        master = os.path.abspath(mastersubms) if mastersubms else members[0]
-        names = subtables or [n for n in sorted(os.listdir(master)) if os.path.isdir(os.path.join(master, n))
-                              and n not in ("SOURCE", "HISTORY", "SORTED_TABLE")]
+        """Makes the sub-tables of all sub-MSs those of the master (default: that to which the Multi-MS's ANTENNA leads).
+
+        Sub-tables that are links lead to the master's afterwards; real ones become copies of the master's.
+        """
+        members = _core.mms_members(os.path.abspath(vis))
+        leads_to = os.path.dirname(os.path.realpath(os.path.join(vis, "ANTENNA")))
+        master = os.path.abspath(mastersubms) if mastersubms else leads_to
+        known = _core.mms_subtables(master)
+        for name in subtables or ():
+            if name not in known:
+                raise ParameterError(f"{name} is not a subtable of {master}")
         for member in members:
-            if os.path.samefile(member, master):
+            if os.path.realpath(member) == os.path.realpath(master):
                 continue
-            for name in names:
-                place, target = os.path.join(member, name), os.path.join(master, name)
-                if os.path.islink(place):
-                    os.remove(place)
-                elif os.path.isdir(place):
-                    shutil.rmtree(place)
-                os.symlink(os.path.relpath(target, member), place)
+            for name in subtables or known:
+                _agree(os.path.join(member, name), os.path.join(master, name))
         return True
 
     # ---- modes ----
@@ -348,6 +417,20 @@ class ParallelTaskHelper:
             else:
                 parts.append([number, number])
         return ",".join(str(a) if a == b else f"{a}~{b}" for a, b in parts)
+
+
+def _agree(place, table):
+    """Makes a sub-table a link to another, or a copy of it, without a moment in which it is not there."""
+    if os.path.islink(place):
+        fresh = place + ".sheaf-new"
+        if os.path.lexists(fresh):
+            os.remove(fresh)
+        os.symlink(os.path.relpath(table, os.path.dirname(place)), fresh)
+        os.replace(fresh, place)
+    elif os.path.isdir(place):
+        _core.subtable_replace(place, table)
+    else:
+        _core.tree_copy(os.path.realpath(table), place)
 
 
 def _gather_thresholds(sums, rows):

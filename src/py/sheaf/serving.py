@@ -26,13 +26,18 @@ class _Server:
 
 
 def _casa_tasks():
-    """CASA's own tasks by name, where scripts find Sheaf under CASA's names (compat/) and casatasks is installed."""
-    compat, tasks = (importlib.util.find_spec(name) for name in ("casampi", "casatasks"))
-    if not compat or not tasks or not os.path.exists(os.path.join(os.path.dirname(compat.origin), ".sheaf")):
+    """The tasks of an installed CASA that Sheaf lacks, where scripts find Sheaf under CASA's names (compat/)."""
+    found = importlib.util.find_spec("casatasks")
+    if not found or not os.path.exists(os.path.join(os.path.dirname(os.path.dirname(found.origin)), "casampi", ".sheaf")):
         return {}
-    module = importlib.import_module("casatasks")
-    names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
-    return {name: getattr(module, name) for name in names if hasattr(module, name)}
+    module, tasks = importlib.import_module("casatasks"), {}
+    for name in module.__all__:
+        try:
+            if not hasattr(sys.modules["sheaf"], name):
+                tasks[name] = getattr(module, name)
+        except Exception:  # the others may do without what this one lacks
+            _core.log_post(2, "MPICommandServer", f"CASA's task {name} cannot be loaded: {traceback.format_exc()}")
+    return tasks
 
 
 def _make_namespace():
@@ -44,7 +49,7 @@ def _make_namespace():
     try:
         names.update(_casa_tasks())
     except Exception:
-        _core.log_post(2, "MPICommandServer", f"CASA's tasks cannot be loaded: {traceback.format_exc()}")
+        _core.log_post(2, "MPICommandServer", f"casatasks cannot be loaded: {traceback.format_exc()}")
     main.__dict__.update(names, sheaf=sheaf, casalog=casalog, os=os, sys=sys, time=time,
                          traceback=traceback, self=_Server())
     main.__builtins__ = __builtins__
