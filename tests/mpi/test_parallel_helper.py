@@ -94,6 +94,71 @@ def test_asynchronous_and_overrides(folder):
     assert s["after"] == 22653  # the server that is left does it
 
 
+def test_jobs_survive_their_servers(folder):
+    """A job whose server dies is done by another; when none is left, by the client. What ends two servers is an error."""
+    (folder / "dying.py").write_text('''
+import os, signal
+import sheaf
+from sheaf import MPIEnvironment, ParallelTaskHelper
+
+def work(vis, folder="", always=False, repeatable=True):
+    if ParallelTaskHelper.isParallelMS(vis):
+        helper = ParallelTaskHelper("work", locals())
+        helper.setRepeatable(repeatable)
+        return helper.go()
+    mark = os.path.join(folder, os.path.basename(vis))
+    if MPIEnvironment.mpi_processor_rank > 0 and (always or not os.path.exists(mark)):
+        open(mark, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"rows": sheaf.listobs(vis=vis)["numrecords"], "here": int(MPIEnvironment.mpi_processor_rank == 0)}
+''')
+    script = """
+        import sheaf
+        from dying import work
+        try:
+            value = work("a.mms", folder=os.getcwd() + "/FOLDER"ARGS)
+        except sheaf.Error as problem:
+            value = str(problem)
+        show(value=value, servers=sheaf.nservers())
+        """
+    found = {}
+    for name, ranks, args in (("other", 5, ""), ("none", 2, ""), ("once", 4, ", repeatable=False")):
+        (folder / name).mkdir()
+        found[name] = run(script.replace("FOLDER", name).replace("ARGS", args), ranks=ranks, head=SCRIPT, cwd=folder,
+                          PYTHONPATH=f"{os.environ['SHEAF_BUILD']}/python:{folder}")
+    assert found["other"]["value"] == {"rows": 22653, "here": 0} and found["other"]["servers"] == 1
+    assert found["none"]["value"] == {"rows": 22653, "here": 3} and found["none"]["servers"] == 0
+    assert found["once"]["value"].count("signal 9") == 3 and "failed for sub-MS" in found["once"]["value"]
+
+
+def test_ctrl_c_ends_the_jobs(folder):
+    (folder / "slow.py").write_text('''
+import time
+from sheaf import ParallelTaskHelper
+
+def slow(vis):
+    if ParallelTaskHelper.isParallelMS(vis):
+        return ParallelTaskHelper("slow", locals()).go()
+    time.sleep(1000)
+''')
+    s = run("""
+        import os, signal, threading
+        from sheaf import MPICommandClient
+        from slow import slow
+        client = MPICommandClient(start_services=True)
+        def ctrl_c():
+            import time
+            while not all(s["busy"] for s in client.get_server_status().values()): time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=ctrl_c).start()
+        try:
+            slow("a.mms")
+        except KeyboardInterrupt:
+            show(after=[r["ret"] for r in client.push_command_request("1+1", True, [1, 2])])
+        """, head=SCRIPT, cwd=folder, PYTHONPATH=f"{os.environ['SHEAF_BUILD']}/python:{folder}")
+    assert s["after"] == [2, 2]
+
+
 def test_texts_and_reports():
     from sheaf import ParallelTaskHelper as helper
     assert helper.listToCasaString([5, 1, 2, 3, 3, 7, 8]) == "1~3,5,7~8"
