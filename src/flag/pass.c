@@ -403,13 +403,10 @@ static void *kernel_scratch(scene *s, int nq, sheaf_error *err) {
   return scratch(s->pass, KERNEL, size, err);
 }
 
-/* Medians of all rows of the maps. */
-static sheaf_flag_spectrum *spectra_of(scene *s, const sheaf_flag_quantity *q, int nq,
-                                       void *memory, sheaf_error *err) {
+/* Room for medians of all rows of the maps. */
+static sheaf_flag_spectrum *spectra_room(const scene *s, int nq, sheaf_error *err) {
   const size_t n = (size_t)s->maps.start[s->maps.nmap] * (size_t)nq;
-  sheaf_flag_spectrum *spectra = scratch(s->pass, SPECTRA, (n + 1) * sizeof *spectra, err);
-  if (spectra) sheaf_flag_rflag_spectra(&s->view, s->original, &s->maps, q, nq, spectra, memory);
-  return spectra;
+  return scratch(s->pass, SPECTRA, (n + 1) * sizeof(sheaf_flag_spectrum), err);
 }
 
 static int run_rflag(scene *s, const sheaf_flag_quantity *q, int nq, sheaf_error *err) {
@@ -420,8 +417,11 @@ static int run_rflag(scene *s, const sheaf_flag_quantity *q, int nq, sheaf_error
                                       .spectralmin = s->agent->rflag.spectralmin,
                                       .spectralmax = s->agent->rflag.spectralmax};
   void *memory = kernel_scratch(s, nq, err);
-  sheaf_flag_spectrum *spectra = memory ? spectra_of(s, q, nq, memory, err) : NULL;
+  sheaf_flag_spectrum *spectra = memory ? spectra_room(s, nq, err) : NULL;
   if (!spectra) return SHEAF_ERR_NOMEM;
+  if (s->pass->has_medians != s->number + 1)
+    sheaf_flag_rflag_spectra(&s->view, s->original, &s->maps, q, nq, spectra, memory);
+  s->pass->has_medians = 0;
   s->pass->flagged[s->number] += sheaf_flag_rflag_apply(&s->view, s->original, &s->maps, q, nq,
                                                         spectra, &o, memory);
   return 0;
@@ -470,15 +470,16 @@ static int tally_up(scene *s, sheaf_error *err) {
   const sheaf_flag_sums time = {t->memory, t->memory + nchan},
                         freq = {t->memory + 2 * nchan, t->memory + 3 * nchan};
   void *memory = kernel_scratch(s, nq, err);
-  if (!memory) return SHEAF_ERR_NOMEM;
-  if (t->time <= 0)
-    sheaf_flag_rflag_time_sums(&s->view, s->original, &s->maps, q, nq, s->agent->rflag.winsize,
-                               &time, memory);
-  if (t->freq <= 0) {
-    const sheaf_flag_spectrum *spectra = spectra_of(s, q, nq, memory, err);
-    if (!spectra) return SHEAF_ERR_NOMEM;
-    sheaf_flag_rflag_freq_sums(&s->view, s->original, &s->maps, q, nq, spectra, &freq, memory);
-  }
+  sheaf_flag_spectrum *spectra = memory ? spectra_room(s, nq, err) : NULL;
+  if (!spectra) return SHEAF_ERR_NOMEM;
+  /* The medians are needed anyhow, when the block's flags are set. */
+  const sheaf_flag_statistics out = {.medians = 1,
+                                     .spectra = spectra,
+                                     .time = t->time <= 0 ? &time : NULL,
+                                     .winsize = s->agent->rflag.winsize,
+                                     .freq = t->freq <= 0 ? &freq : NULL};
+  sheaf_flag_rflag_statistics(&s->view, s->original, &s->maps, q, nq, &out, memory);
+  s->pass->has_medians = s->number + 1;
   return 0;
 }
 
@@ -585,6 +586,7 @@ int sheaf_flag_pass_run(sheaf_flag_pass *p, sheaf_flag_block *b, sheaf_error *er
   int rc = 0;
   if (err) err->code = 0;
   for (size_t i = 0; rc >= 0 && i < p->agents.n; i++) rc = run_agent(p, i, b, err);
+  p->has_medians = 0;
   return rc < 0 ? rc : 0;
 }
 
@@ -604,6 +606,7 @@ int sheaf_flag_pass_needs_tally(const sheaf_flag_pass *p) {
 }
 
 void sheaf_flag_pass_reset(sheaf_flag_pass *p) {
+  p->has_medians = 0;
   for (size_t i = 0; i < p->agents.n; i++) {
     sheaf_flag_tally *t = &p->tally[i];
     t->time = t->freq = 0;
@@ -612,6 +615,7 @@ void sheaf_flag_pass_reset(sheaf_flag_pass *p) {
 }
 
 int sheaf_flag_pass_tally(sheaf_flag_pass *p, sheaf_flag_block *b, sheaf_error *err) {
+  p->has_medians = 0;
   if (err) err->code = 0;
   for (size_t i = 0; i < p->agents.n; i++) {
     const sheaf_flag_agent *a = &p->agents.agent[i];
@@ -627,6 +631,8 @@ int sheaf_flag_pass_tally(sheaf_flag_pass *p, sheaf_flag_block *b, sheaf_error *
   }
   return 0;
 }
+
+void sheaf_flag_pass_forget(sheaf_flag_pass *p) { p->has_medians = 0; }
 
 int sheaf_flag_pass_settle(sheaf_flag_pass *p, int32_t field, int32_t spw, sheaf_error *err) {
   for (size_t i = 0; i < p->agents.n; i++) {

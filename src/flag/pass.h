@@ -47,6 +47,7 @@ typedef struct sheaf_flag_pass {
   int64_t *flagged;           /* [agents.n] flags that changed */
   sheaf_flag_tally *tally;    /* [agents.n] */
   sheaf_sky *sky;             /* NULL until somebody asks */
+  size_t has_medians;         /* 1 + the rflag whose medians of the tallied block are at hand; or 0 */
   /* scratch */
   struct {
     void *memory;
@@ -67,6 +68,9 @@ int sheaf_flag_pass_run(sheaf_flag_pass *pass, sheaf_flag_block *block, sheaf_er
 int sheaf_flag_pass_needs_tally(const sheaf_flag_pass *pass);
 void sheaf_flag_pass_reset(sheaf_flag_pass *pass);
 int sheaf_flag_pass_tally(sheaf_flag_pass *pass, sheaf_flag_block *block, sheaf_error *err);
+/* Between the tally of a block and the run on it nothing may be loaded, unless this is called: the
+ * block that is run is another one than was tallied last. */
+void sheaf_flag_pass_forget(sheaf_flag_pass *pass);
 /* Thresholds from the sums, for field and spw of the buffer. */
 int sheaf_flag_pass_settle(sheaf_flag_pass *pass, int32_t field, int32_t spw, sheaf_error *err);
 

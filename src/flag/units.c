@@ -375,7 +375,10 @@ static int run_buffer(unit *u, const json_t *pieces, size_t from, size_t to, she
   SHEAF_TRY(sheaf_flag_pass_settle(&u->pass, number_of(first, 3),
                                    u->vis.spw_of[number_of(first, 4)], err));
   for (size_t i = from; i < to; i++) {
-    if (!loaded) SHEAF_TRY(load_piece(u, json_array_get(pieces, i), &p, err));
+    if (!loaded) {
+      sheaf_flag_pass_forget(&u->pass);
+      SHEAF_TRY(load_piece(u, json_array_get(pieces, i), &p, err));
+    }
     if (p.n) SHEAF_TRY(run_piece(u, &p, err));
   }
 done:
