@@ -297,7 +297,8 @@ static int count_row(const scene *s, int64_t place, int64_t flagged, int64_t tot
   int rc;
   SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_TOTAL, 0, 0, flagged, total, err));
   SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_ANTENNA, a1, 0, flagged, total, err));
-  if (a1 != a2) SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_ANTENNA, a2, 0, flagged, total, err));
+  if (a1 != a2 && a2 >= 0)
+    SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_ANTENNA, a2, 0, flagged, total, err));
   SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_ARRAY, r->array ? r->array[place] : 0, 0, flagged,
                              total, err));
   SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_FIELD, r->field[place], 0, flagged, total, err));
@@ -308,7 +309,7 @@ static int count_row(const scene *s, int64_t place, int64_t flagged, int64_t tot
   if (s->agent->basecnt) {
     SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_BASELINE, a1, a2, flagged, total, err));
     SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_ANTENNA_SCAN, a1, scan, flagged, total, err));
-    if (a1 != a2)
+    if (a1 != a2 && a2 >= 0)
       SHEAF_TRY(sheaf_counts_add(c, f, SHEAF_COUNT_ANTENNA_SCAN, a2, scan, flagged, total, err));
   }
 done:

@@ -306,10 +306,10 @@ static int open_batch(batch *b, sheaf_error *err) {
 
 static int finish_batch(batch *b, sheaf_error *err) {
   int rc = write_batch(b, err);
-  if (rc >= 0 && b->tiles) {
-    rc = sheaf_tiles_sync(b->tiles, err);
-    if (rc >= 0) rc = sheaf_tiles_finish(b->tiles, err);
-  }
+  /* Cells are overwritten in place: a death of the machine, too, leaves each flag old or new, so
+   * there is no wait for the disk. */
+  if (rc >= 0 && b->tiles && b->written) sheaf_tiles_start_writeback(b->tiles);
+  if (rc >= 0 && b->tiles) rc = sheaf_tiles_finish(b->tiles, err);
   if (rc >= 0 && b->putter) {
     rc = sheaf_putter_finish(b->putter, err);
     b->putter = NULL;

@@ -55,11 +55,11 @@ static void release(scan *s) {
   sheaf_table_close(s->table);
 }
 
-/* A column of ids; 0 where a calibration table lacks it. */
+/* A column of ids; -1 where a calibration table lacks it, as CASA has it in reports. */
 static int read_ints(const scan *s, const char *name, int64_t row0, int64_t n, int32_t *to,
                      sheaf_error *err) {
   if (!sheaf_table_column(s->table, name, NULL)) {
-    memset(to, 0, (size_t)n * sizeof *to);
+    memset(to, 0xff, (size_t)n * sizeof *to);
     return 0;
   }
   return sheaf_table_get_ints(s->table, name, row0, n, to, err);
@@ -71,6 +71,8 @@ static int read_window(scan *s, int64_t row0, int64_t n, sheaf_error *err) {
   if (rc >= 0) rc = read_ints(s, which, row0, n, s->ddid, err);
   for (int i = 0; rc >= 0 && i < NINT; i++)
     if (s->raw[i]) rc = read_ints(s, kInts[i].name, row0, n, s->raw[i], err);
+  for (int64_t i = 0; rc >= 0 && s->vis->cal && s->raw[1] && i < n; i++)
+    if (s->raw[1][i] < 0) s->raw[1][i] = s->raw[0][i]; /* a solution of one antenna */
   if (rc >= 0 && s->raw_time[0])
     rc = sheaf_table_get_range(s->table, "TIME", row0, n, s->raw_time[0], err);
   if (rc >= 0 && s->raw_time[1])

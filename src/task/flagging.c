@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/progress.h"
+#include "base/threads.h"
 #include "base/value.h"
 #include "flag/agent.h"
 #include "flag/counts.h"
@@ -245,7 +246,8 @@ static int cut_buffers(run *r, units *u, sheaf_error *err) {
     bytes[i] = sheaf_flag_loader_bytes(loader, r->vis.nchan[r->vis.spw_of[i]],
                                        (int64_t)r->vis.ncorr[r->vis.pol_of[i]]);
   sheaf_flag_loader_close(loader);
-  const int64_t budget = sheaf_memory_budget() / 12;
+  const int64_t share = ((int64_t)96 << 20) / sheaf_threads();
+  const int64_t half = sheaf_memory_budget() / 12, budget = half < share ? half : share;
   if (rc >= 0)
     rc = sheaf_flag_records_pieces(r->by_baseline, r->nbaseline, bytes,
                                    budget < piece_bytes ? budget : piece_bytes, &pieces, &n, err);

@@ -25,7 +25,7 @@ CALLS = {
     "rflag": ["mode=rflag", "freqdevscale=2.0", "timedevscale=2.0"],
     "list": ["mode=list", "inpfile=[\"mode='quack' quackinterval=15.0\",\"mode='rflag' extendflags=False\","
              "\"mode='tfcrop'\",\"mode='clip' clipminmax=[0,20]\",\"mode='summary'\",\"mode='manual' antenna='2'\"]"],
-    "average": ["mode=clip", "clipminmax=[0,10]", "timeavg=True", "timebin=25s", "channelavg=True", "chanbin=3"],
+    "average": ["mode=clip", "clipminmax=[0,0.7]", "timeavg=True", "timebin=25s", "channelavg=True", "chanbin=3"],
     "shadow": ["mode=shadow", "tolerance=-2000.0"],
     "antint": ["mode=antint", "antint_ref_antenna=ea02", "minchanfrac=0.1"],
     "summary": ["mode=summary", "spwchan=True", "basecnt=True"],
