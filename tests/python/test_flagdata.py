@@ -134,3 +134,40 @@ def test_bad_input_is_told_and_changes_nothing(ms, par, word):
 def test_a_time_range_beside_the_data_flags_nothing(ms):
     assert sheaf.flagdata(vis=ms, mode="manual", timerange="2001/01/01/00:00:00~2001/01/02/00:00:00") == {}
     assert not flags(ms)[0].any()
+
+
+def saved(path):
+    with table(path + "/FLAG_CMD", ack=False) as t:
+        return [(t.getcell("COMMAND", i), t.getcell("REASON", i), t.getcell("APPLIED", i)) for i in range(t.nrows())]
+
+
+def test_commands_are_saved(ms):
+    sheaf.flagdata(vis=ms, mode="manual", antenna="2", savepars=True, cmdreason="hot", flagbackup=False)
+    sheaf.flagdata(vis=ms, mode="clip", clipminmax=[0, 5], action="", savepars=True)
+    sheaf.flagdata(vis=ms, mode="list", inpfile=["mode='manual' scan='1' reason='a'", "mode='summary'"], savepars=True)
+    commands = saved(ms)
+    assert [c[1:] for c in commands] == [("hot", True), ("", False), ("a", True)]
+    assert set(commands[0][0].split()) == {"antenna='2'", "autocorr=False", "mode='manual'"}
+    # as CASA saves it, the order apart
+    assert set(commands[1][0].replace("[0, 5]", "[0.0,5.0]").replace("[0.0, 5.0]", "[0.0,5.0]").split()) == set(
+        "datacolumn='DATA' clipoutside=True channelavg=False chanbin=1 timeavg=False timebin='0s' clipzeros=False "
+        "clipminmax=[0.0,5.0] mode='clip'".split())
+    assert flags(ms)[0].any()
+
+
+def test_saved_commands_are_a_list_again(ms):
+    other = ms + ".other"
+    shutil.copytree(ms, other)
+    for par in ({"mode": "quack", "quackinterval": 31.0}, {"mode": "tfcrop", "ntime": 120.0}):
+        sheaf.flagdata(vis=ms, flagbackup=False, savepars=True, outfile="cmds.txt", **par)
+        sheaf.flagdata(vis=other, flagbackup=False, mode="list", inpfile="cmds.txt")
+        assert np.array_equal(flags(ms)[0], flags(other)[0])
+    with pytest.raises(Exception, match="cmds.txt"):
+        sheaf.flagdata(vis=ms, mode="manual", savepars=True, outfile="cmds.txt", overwrite=False)
+    assert not flags(ms)[0].all()
+    for line in ("mode='clip' clipminmax=[0,1", "mode='tfcrop' maxnpieces=77", "mode='manual' scann='1'", "mode='frob'"):
+        pathlib.Path("bad.txt").write_text("mode='manual'\n" + line + "\n")
+        before = flags(ms)[0]
+        with pytest.raises(Exception, match="(?s)bad.txt.*(line )?2"):
+            sheaf.flagdata(vis=ms, mode="list", inpfile="bad.txt")
+        assert np.array_equal(flags(ms)[0], before)
