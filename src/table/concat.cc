@@ -206,7 +206,7 @@ int sheaf_concat_keyword_drop(const char* path, const char* name, sheaf_error* e
   const int rc = write(err, path, [&] {
     Table table = open(absolute(path), Table::Update);
     table.rwKeywordSet().removeField(String(name));
-    table.flush();
+    sheaf::flush(table);
   });
   return rc < 0 ? rc : 1;
 }
@@ -224,7 +224,7 @@ int sheaf_concat_keyword_link(const char* path, const char* name, sheaf_error* e
   const int rc = write(err, path, [&] {
     Table table = open(absolute(path), Table::Update);
     table.rwKeywordSet().defineTable(name, open(absolute(path) + "/" + name, Table::Old));
-    table.flush();
+    sheaf::flush(table);
   });
   return rc < 0 ? rc : 1;
 }

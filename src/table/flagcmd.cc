@@ -91,7 +91,7 @@ int change(const char* path, sheaf_error* err, Change&& body) {
     return sheaf::guard(inner, path, [&] {
       Table table = open(path, true);
       body(table);
-      table.flush(true);
+      sheaf::flush(table, true);
       return 0;
     });
   });

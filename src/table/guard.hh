@@ -51,5 +51,18 @@ int guard(sheaf_error* err, const char* where, Body&& body) noexcept {
   }
 }
 
+// Writes a table to disk. When that fails, says why here: on the way to guard() the table's
+// destructor tries again, and errno is then that of something else.
+template <class T>
+void flush(T& table, bool sync = false) {
+  try {
+    table.flush(sync);
+  } catch (const std::exception& x) {
+    const int reason = errno;
+    const std::string name = table.tableName();
+    throw Failure(SHEAF_ERR_IO, name + ": " + explain(x.what(), reason));
+  }
+}
+
 }  // namespace sheaf
 #endif

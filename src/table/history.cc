@@ -57,7 +57,7 @@ void add_rows(const casacore::Table& table, const char* origin, const char* cons
   const double now_s = casacore::MVTime(casacore::Time()).second();
   history.addRow(n);
   for (size_t i = 0; i < n; i++) put_row(columns, first + i, now_s, origin, messages[i]);
-  history.flush(true);
+  sheaf::flush(history, true);
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ void map_main(const std::string& ms, const std::string& column, const Map& map) 
     if (found != map.end()) id = found->second;
   }
   ids.putColumn(values);
-  table.flush();
+  sheaf::flush(table);
 }
 
 // Removes rows that repeat an earlier one; returns old id -> new id.
@@ -79,7 +79,7 @@ Map remove_repeats(const std::string& ms, const std::string& name, const std::st
   if (repeats.empty()) return map;
   Table table = subtable(ms, name, Table::Update);
   table.removeRow(casacore::RowNumbers(casacore::Vector<casacore::rownr_t>(repeats)));
-  table.flush();
+  sheaf::flush(table);
   map_main(ms, column, map);
   return map;
 }
@@ -140,7 +140,7 @@ void IdTable::finish() const {
   for (size_t i = 0; i < main_.size(); ++i)
     if (main_[i] >= 0 && main_[i] < static_cast<int>(final_.size())) ids[i] = final_[main_[i]];
   column.putColumn(ids);
-  table.flush();
+  sheaf::flush(table);
 }
 
 }  // namespace sheaf

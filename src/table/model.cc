@@ -101,7 +101,7 @@ extern "C" int sheaf_model_clear(const char* source_path, const sheaf_model* mod
       const std::vector<sheaf_model> all = list_models(source);
       for (const sheaf_model& model : models ? std::vector<sheaf_model>(models, models + n) : all)
         clear_one(source, model);
-      source.flush(true);
+      sheaf::flush(source, true);
       return list_models(source).empty() ? remove_images(source_path, inner) : 0;
     });
   });

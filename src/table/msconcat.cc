@@ -354,7 +354,7 @@ class StateGuard {
     Table table = open_table(other_, Table::Update);
     ScalarColumn<Int> column(table, "STATE_ID");
     for (const rownr_t row : hidden_) column.put(row, -1);
-    table.flush();
+    sheaf::flush(table);
   }
 
  private:
@@ -369,7 +369,7 @@ class StateGuard {
     }
     if (hidden_.empty()) return;
     column.putColumn(ids);
-    table.flush();
+    sheaf::flush(table);
   }
   String other_;
   std::vector<rownr_t> hidden_;
@@ -390,8 +390,8 @@ void merge_with_casacore(const String& first_path, const String& other_path,
   concat.setTolerance(freqtol, dirtol);
   concat.setRespectForFieldName(options.respectname != 0);
   concat.virtualconcat(other, True, options.scans);
-  first.flush();
-  other.flush();
+  sheaf::flush(first);
+  sheaf::flush(other);
 }
 
 // The file of scan ranges names observations by casacore's ids: number of lines, (id, first scan,
@@ -586,7 +586,7 @@ int sheaf_msconcat_scale(const char* path, double factor, int sigma, sheaf_error
     if (sigma)
       for (const char* name : {"SIGMA", "SIGMA_SPECTRUM"})
         scale_column(table, name, 1 / std::sqrt(static_cast<Float>(factor)));
-    table.flush();
+    sheaf::flush(table);
   });
 }
 
@@ -604,6 +604,6 @@ int sheaf_msconcat_append(const char* table, const char* other, sheaf_error* err
   return write(err, table, [&] {
     Table to = open_table(table, Table::Update);
     append_rows(to, open_table(other, Table::Old));
-    to.flush();
+    sheaf::flush(to);
   });
 }

@@ -130,7 +130,7 @@ int sheaf_table_create_main(const char* pattern, const char* to, int64_t nrow,
       table.flushTableInfo();
       sheaf_table handle(table, to);
       const int rc = fill ? fill(user, &handle, why) : 0;
-      if (rc >= 0) table.flush();
+      if (rc >= 0) sheaf::flush(table);
       return rc;
     });
   });

@@ -144,7 +144,7 @@ int replay(const std::string& path, int fd) {
       throw Failure(SHEAF_ERR_IO, path + ": cells to be written cannot be read again");
     put(table, head, rows.data(), data.data());
   }
-  table.flush(true);
+  sheaf::flush(table, true);
   if (locking) table.unlock();
   delete &table;
   return 0;

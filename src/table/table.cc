@@ -206,7 +206,7 @@ void sheaf_table_close(sheaf_table* table) {
 
 int sheaf_table_flush(sheaf_table* t, sheaf_error* err) {
   return guard(err, t->path.c_str(), [&] {
-    t->table.flush();
+    sheaf::flush(t->table);
     return 0;
   });
 }
@@ -559,7 +559,7 @@ int sheaf_table_link_subtables(const char* path, const char* const* names, size_
       const Table sub = open_table((std::string(path) + "/" + names[i]).c_str(), false);
       table.rwKeywordSet().defineTable(names[i], sub);
     }
-    table.flush();
+    sheaf::flush(table);
     return 0;
   });
 }

@@ -127,7 +127,7 @@ void fix_vla_positions(const std::string& ms_path, const FitsUnit& an, bool mirr
             "turned from the VLA's local frame to ITRF",
             apart);
   turn_stations(columns, array, mirrored);
-  table.flush(true);
+  sheaf::flush(table, true);
 }
 
 // Returns whether casacore mirrored the antenna positions, which hangs on how XYZHAND is padded.

@@ -61,7 +61,11 @@ def test_disk_full_from_the_kth_change_on(tmp_path):
 def test_one_change_fails(tmp_path):
     """An error that does not come back (a bad block): what could not be written is never published."""
     p = place(tmp_path, *SMALL)
-    for k in kinds(p.changes())[3::15]:
+    changes = p.changes()
+    # casacore itself writes once more, and succeeds, after the second: what is told is the first error.
+    locks = [k for k, call, path in changes if call == "pwrite64" and path.endswith("HISTORY/table.lock")]
+    assert locks
+    for k in kinds(changes)[3::15] + locks[-2:]:
         p.clear()
         done = p.run(do="EIO", at=k)
         assert faults.judge(p, done, "EIO") == [], (k, done.stderr)
