@@ -108,43 +108,43 @@ static int keep_spws(sheaf_assignment *result, const int32_t *spw, const uint32_
 }
 
 static int rule_spw(rule *r, sheaf_assignment *result, sheaf_error *err) {
-  sheaf_setup *setups = NULL;
+  sheaf_description *descs = NULL;
   int32_t *spw = NULL;
   uint32_t *part = NULL;
   size_t n, nspw = 0;
   int rc;
-  SHEAF_TRY(sheaf_setups_read(r->ms, &setups, &n, err));
+  SHEAF_TRY(sheaf_descriptions_read(r->ms, &descs, &n, err));
   spw = malloc((n + 1) * sizeof *spw);
   part = malloc((n + 1) * sizeof *part);
   if (!spw || !part) SHEAF_TRY(no_memory(err));
   for (size_t d = 0; d < n; d++)
-    if (r->request->scans->ddid_nrow[d] > 0) spw[nspw++] = setups[d].spw;
+    if (r->request->scans->ddid_nrow[d] > 0) spw[nspw++] = descs[d].spw;
   nspw = unique_sorted(spw, nspw);
   result->possible = nspw;
   r->npart = fewer(r->request->wanted, nspw);
   SHEAF_TRY(split_list(nspw, r->npart, part, err));
   for (size_t d = 0; d < n; d++)
     for (size_t i = 0; i < nspw; i++)
-      for (size_t s = 0; setups[d].spw == spw[i] && s < r->nscan; s++)
+      for (size_t s = 0; descs[d].spw == spw[i] && s < r->nscan; s++)
         r->pair_part[s * r->nddid + d] = part[i];
   SHEAF_TRY(keep_spws(result, spw, part, nspw, r->npart, err));
 done:
-  free(setups);
+  free(descs);
   free(spw);
   free(part);
   return rc;
 }
 
 static int rule_auto(rule *r, sheaf_assignment *result, sheaf_error *err) {
-  sheaf_setup *setups = NULL;
+  sheaf_description *descs = NULL;
   sheaf_pair *pairs = NULL;
   double *nvis_row = NULL;
   size_t n, npair;
   int rc;
-  SHEAF_TRY(sheaf_setups_read(r->ms, &setups, &n, err));
+  SHEAF_TRY(sheaf_descriptions_read(r->ms, &descs, &n, err));
   nvis_row = malloc((n + 1) * sizeof *nvis_row);
   if (!nvis_row) SHEAF_TRY(no_memory(err));
-  for (size_t d = 0; d < n; d++) nvis_row[d] = (double)setups[d].nchan * setups[d].ncorr;
+  for (size_t d = 0; d < n; d++) nvis_row[d] = (double)descs[d].nchan * descs[d].ncorr;
   r->npart = r->request->wanted;
   SHEAF_TRY(sheaf_distribute_balanced(r->request->scans->subscans, r->request->scans->nsubscan,
                                       nvis_row, n, &r->npart, &pairs, &npair, err));
@@ -152,7 +152,7 @@ static int rule_auto(rule *r, sheaf_assignment *result, sheaf_error *err) {
   for (size_t i = 0; i < npair; i++)
     r->pair_part[scan_index(r, pairs[i].scan) * r->nddid + (size_t)pairs[i].ddid] = pairs[i].part;
 done:
-  free(setups);
+  free(descs);
   free(pairs);
   free(nvis_row);
   return rc;

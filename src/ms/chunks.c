@@ -61,8 +61,10 @@ struct sheaf_chunks {
   char *path;
   sheaf_table *table;
   sheaf_select *select;
+  const uint8_t *rows; /* bits, from row0 on; NULL: all */
+  int others;          /* the rows whose bit is 0 */
   sheaf_putter *putter;
-  int64_t at, end, max_rows, limit;
+  int64_t row0, at, end, max_rows, limit;
   column columns[SHEAF_CHUNK_COLUMNS];
   size_t ncolumn;
   int thrifty; /* tile files are closed after use */
@@ -212,6 +214,19 @@ static int shape_at(const sheaf_chunks *c, column *col, int64_t row, sheaf_error
 
 /* ---- blocks and windows ---- */
 
+/* Which rows of the block are asked for. */
+static int choose_rows(sheaf_chunks *c, sheaf_error *err) {
+  if (!c->select)
+    memset(c->keep, 1, (size_t)c->nblock);
+  else {
+    const int rc = sheaf_select_test(c->select, c->block0, c->nblock, c->keep, err);
+    if (rc < 0) return rc;
+  }
+  for (int64_t i = 0, at = c->block0 - c->row0; c->rows && i < c->nblock; i++, at++)
+    c->keep[i] &= (c->rows[at / 8] >> at % 8 & 1) != c->others;
+  return 0;
+}
+
 static int load_block(sheaf_chunks *c, sheaf_error *err) {
   int rc = 0;
   const int64_t left = c->end - c->at;
@@ -221,7 +236,7 @@ static int load_block(sheaf_chunks *c, sheaf_error *err) {
     memset(c->ddid, 0, (size_t)c->nblock * sizeof *c->ddid);
   else
     rc = sheaf_table_get_ints(c->table, "DATA_DESC_ID", c->block0, c->nblock, c->ddid, err);
-  if (rc >= 0 && c->select) rc = sheaf_select_test(c->select, c->block0, c->nblock, c->keep, err);
+  if (rc >= 0) rc = choose_rows(c, err);
   for (size_t i = 0; i < c->ncolumn && rc >= 0; i++) {
     column *col = &c->columns[i];
     if (col->block && (col->how & SHEAF_CHUNK_READ))
@@ -299,7 +314,7 @@ static int next_window(sheaf_chunks *c, sheaf_error *err) {
     }
     for (; c->at < c->block0 + c->nblock && count < c->max_rows; c->at++) {
       c->member[c->at - first] = -1;
-      if (c->select && !c->keep[c->at - c->block0]) continue;
+      if (!c->keep[c->at - c->block0]) continue;
       const int before = c->ngroup, g = group_of(c, c->at, last, err);
       if (g < 0) return g;
       if (c->groups[g].bytes > c->limit) return too_large(c, c->at, c->groups[g].bytes, err);
@@ -507,7 +522,9 @@ static int begin(sheaf_chunks *c, const sheaf_chunks_options *o, sheaf_error *er
   if (o->row0 < 0 || o->nrow < 0 || o->row0 > nrow || o->nrow > nrow - o->row0)
     return sheaf_fail(err, SHEAF_ERR_ARG, "%s: rows %lld+%lld of %lld", c->path, (long long)o->row0,
                       (long long)o->nrow, (long long)nrow);
-  c->at = c->block0 = o->row0;
+  c->at = c->block0 = c->row0 = o->row0;
+  c->rows = o->rows;
+  c->others = o->others != 0;
   c->end = o->row0 + o->nrow;
   c->max_rows = o->max_rows > 0 ? o->max_rows : INT64_MAX;
   c->limit = sheaf_memory_budget() / 8;

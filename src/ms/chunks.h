@@ -59,6 +59,9 @@ typedef struct sheaf_chunks_options {
   size_t ncolumn;
   sheaf_select *select; /* only these rows; NULL: all. Borrowed; used in the caller's thread */
   int64_t max_rows;     /* of a chunk; 0: as memory allows */
+  const uint8_t *rows;  /* only those rows row0+i for which bit i%8 of byte i/8 is 1; NULL: all.
+                           Borrowed until the end */
+  int others;           /* 1: only those for which it is 0 */
 } sheaf_chunks_options;
 
 typedef struct sheaf_chunks sheaf_chunks;

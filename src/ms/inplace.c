@@ -14,8 +14,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/tree.h"
+#include "ms/holders.h"
 #include "ms/multims.h"
 #include "table/edit_impl.h"
+#include "table/reftable.h"
 #include "table/table.h"
 #include "table/touch.h"
 
@@ -26,21 +28,41 @@
 
 struct sheaf_inplace {
   char vis[4096];
-  int lock, lock_above; /* directories that are locked, -1 */
-  char **members;
+  char home[4096]; /* the Multi-MS or MS that the members belong to: vis, unless it refers to it */
+  struct lock {
+    int fd; /* -1 where the file system has none */
+    char *path;
+  } * locks; /* [nlock] directories that are locked */
+  size_t nlock;
+  sheaf_holders holders; /* the members */
   size_t n;
   sheaf_edit **edits; /* [n], NULL where none was begun */
 };
 
 /* ---- one task at a time ---- */
 
-/* A lock on a directory; -1 in *fd where the file system has none. */
-static int lock_folder(const char *path, int *fd, sheaf_error *err) {
-  *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (*fd < 0 || flock(*fd, LOCK_EX | LOCK_NB) == 0) return 0;
+static int is_locked(const sheaf_inplace *p, const char *path) {
+  for (size_t i = 0; i < p->nlock; i++)
+    if (strcmp(p->locks[i].path, path) == 0) return 1;
+  return 0;
+}
+
+/* Locks a directory, once; where the file system has no locks, only notes that. */
+static int lock_folder(sheaf_inplace *p, const char *path, sheaf_error *err) {
+  if (is_locked(p, path)) return 0;
+  struct lock *more = realloc(p->locks, (p->nlock + 1) * sizeof *more);
+  char *copy = strdup(path);
+  if (more) p->locks = more;
+  if (!more || !copy) {
+    free(copy);
+    return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory", path);
+  }
+  struct lock *lock = &more[p->nlock++];
+  *lock = (struct lock){open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), copy};
+  if (lock->fd < 0 || flock(lock->fd, LOCK_EX | LOCK_NB) == 0) return 0;
   const int reason = errno;
-  close(*fd);
-  *fd = -1;
+  close(lock->fd);
+  lock->fd = -1;
   if (reason == EWOULDBLOCK)
     return sheaf_fail(err, SHEAF_ERR_EXISTS,
                       "'%s': another task changes it in place; wait until that one has ended",
@@ -70,8 +92,12 @@ static void find_above(const char *vis, char above[4096]) {
 
 /* ---- a commit of many members ---- */
 
+static const char *path_of(const sheaf_inplace *p, size_t i) {
+  return p->holders.holder[i].path;
+}
+
 static void inside(const sheaf_inplace *p, const char *name, char out[4200]) {
-  snprintf(out, 4200, "%s/%s", p->vis, name);
+  snprintf(out, 4200, "%s/%s", p->home, name);
 }
 
 /* Finishes or undoes what a dead task left; `settle`: table.lock of every member may be behind. */
@@ -82,10 +108,10 @@ static int recover(sheaf_inplace *p, int settle, sheaf_error *err) {
   inside(p, FRESH, fresh);
   const int marked = sheaf_path_exists(mark);
   settle |= marked || sheaf_path_exists(fresh);
-  if (marked) sheaf_log(SHEAF_LOG_INFO, "%s: an interrupted commit is finished", p->vis);
+  if (marked) sheaf_log(SHEAF_LOG_INFO, "%s: an interrupted commit is finished", p->home);
   for (size_t i = 0; i < p->n && rc == 0; i++) {
-    if (!marked) rc = sheaf_edit_recover(p->members[i], err);
-    if (settle && rc == 0) rc = sheaf_edit_resume(p->members[i], err);
+    if (!marked) rc = sheaf_edit_recover(path_of(p, i), err);
+    if (settle && rc == 0) rc = sheaf_edit_resume(path_of(p, i), err);
   }
   if (rc == 0 && sheaf_path_exists(fresh)) rc = sheaf_tree_remove(fresh, err);
   if (rc == 0 && marked && unlink(mark) < 0)
@@ -99,7 +125,7 @@ static int are_together(const sheaf_inplace *p) {
   inside(p, MEMBERS "/", folder);
   const size_t n = strlen(folder);
   for (size_t i = 0; i < p->n; i++)
-    if (strncmp(p->members[i], folder, n) != 0 || strchr(p->members[i] + n, '/')) return 0;
+    if (strncmp(path_of(p, i), folder, n) != 0 || strchr(path_of(p, i) + n, '/')) return 0;
   return 1;
 }
 
@@ -111,9 +137,9 @@ static int link_members(sheaf_inplace *p, const char *fresh, sheaf_error *err) {
     return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "cannot make %s", fresh);
   for (size_t i = 0; i < p->n && rc == 0; i++) {
     char to[4600], name[256];
-    snprintf(to, sizeof to, "%s/%s", fresh, sheaf_path_base(p->members[i], name, sizeof name));
+    snprintf(to, sizeof to, "%s/%s", fresh, sheaf_path_base(path_of(p, i), name, sizeof name));
     sheaf_edit *edit = p->edits[i] && sheaf_edit_changed(p->edits[i]) ? p->edits[i] : NULL;
-    rc = sheaf_edit_link(edit, p->members[i], to, err);
+    rc = sheaf_edit_link(edit, path_of(p, i), to, err);
   }
   return rc;
 }
@@ -123,7 +149,7 @@ static int nothing_else(const sheaf_inplace *p, const char *now) {
   struct stat st;
   size_t members = 0, entries = 0;
   for (size_t i = 0; i < p->n; i++)
-    members += lstat(p->members[i], &st) == 0 && S_ISDIR(st.st_mode);
+    members += lstat(path_of(p, i), &st) == 0 && S_ISDIR(st.st_mode);
   DIR *dir = opendir(now);
   if (!dir) return 0;
   for (const struct dirent *e; (e = readdir(dir));)
@@ -154,7 +180,7 @@ static int make_fresh(sheaf_inplace *p, const char *now, const char *fresh) {
 static int exchange(const sheaf_inplace *p, const char *now, const char *fresh, sheaf_error *err) {
   if (renameat2(AT_FDCWD, fresh, AT_FDCWD, now, RENAME_EXCHANGE) == 0) return 1;
   if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EXDEV) return 0;
-  return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "cannot exchange %s of %s", MEMBERS, p->vis);
+  return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "cannot exchange %s of %s", MEMBERS, p->home);
 }
 
 static int commit_by_exchange(sheaf_inplace *p, sheaf_error *err) {
@@ -170,7 +196,7 @@ static int commit_by_exchange(sheaf_inplace *p, sheaf_error *err) {
   }
   for (size_t i = 0; i < p->n; i++)
     if (p->edits[i]) sheaf_edit_adopt(p->edits[i]);
-  rc = sync_folder(p->vis, err);
+  rc = sync_folder(p->home, err);
   return rc < 0 ? rc : 1;
 }
 
@@ -200,20 +226,70 @@ static int tidy(sheaf_inplace *p, sheaf_error *err) {
   return rc;
 }
 
+/* ---- members ---- */
+
+/* The Multi-MS that holds a member, or the member itself. */
+static void find_owner(const char *member, char owner[4096]) {
+  find_above(member, owner);
+  if (!owner[0]) snprintf(owner, 4096, "%s", member);
+}
+
+/* Columns must be the same in all members of a Multi-MS: those that are not referred to come in,
+ * too. */
+static int add_siblings(sheaf_inplace *p, const char *owner, sheaf_error *err) {
+  char **members = NULL;
+  size_t n = 0;
+  int rc = sheaf_mms_members(owner, &members, &n, err);
+  for (size_t i = 0; i < n && rc >= 0; i++)
+    rc = sheaf_holders_add_unused(&p->holders, members[i], err);
+  sheaf_mms_members_free(members);
+  return rc;
+}
+
+/* Whether a member lies in the SUBMSS of vis. */
+static int is_inside(const sheaf_inplace *p, const char *member) {
+  const size_t n = strlen(p->vis);
+  return strncmp(member, p->vis, n) == 0 && strncmp(member + n, "/" MEMBERS "/", 8) == 0;
+}
+
+/* Locks what the members belong to; that is `home` where it is one. */
+static int lock_owners(sheaf_inplace *p, sheaf_error *err) {
+  char owner[4096];
+  const size_t before = p->nlock;
+  int rc = 0;
+  for (size_t i = 0; i < p->holders.n && rc >= 0; i++) {
+    if (is_inside(p, path_of(p, i))) continue;
+    find_owner(path_of(p, i), owner);
+    if (is_locked(p, owner)) continue;
+    rc = lock_folder(p, owner, err);
+    if (rc >= 0 && p->holders.nreference && strcmp(owner, path_of(p, i)) != 0)
+      rc = add_siblings(p, owner, err);
+  }
+  if (rc >= 0 && p->holders.nreference && p->nlock == before + 1)
+    snprintf(p->home, sizeof p->home, "%s", p->locks[before].path);
+  return rc;
+}
+
+static int find_members(sheaf_inplace *p, const char *vis, sheaf_error *err) {
+  char above[4096];
+  int rc = sheaf_path_real(vis, p->vis, sizeof p->vis, err);
+  if (rc < 0 || (rc = sheaf_holders_find(&p->holders, p->vis, err)) < 0) return rc;
+  memcpy(p->home, p->vis, sizeof p->vis);
+  find_above(p->vis, above);
+  if (above[0]) rc = lock_folder(p, above, err);
+  if (rc >= 0) rc = lock_folder(p, p->vis, err);
+  return rc < 0 ? rc : lock_owners(p, err);
+}
+
 /* ---- the interface ---- */
 
 int sheaf_inplace_begin(sheaf_inplace **inplace, const char *vis, sheaf_error *err) {
-  char above[4096];
   *inplace = NULL;
   sheaf_inplace *p = calloc(1, sizeof *p);
   if (!p) return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory", vis);
-  p->lock = p->lock_above = -1;
   int rc;
-  SHEAF_TRY(sheaf_path_real(vis, p->vis, sizeof p->vis, err));
-  SHEAF_TRY(sheaf_mms_members(p->vis, &p->members, &p->n, err));
-  find_above(p->vis, above);
-  if (above[0]) SHEAF_TRY(lock_folder(above, &p->lock_above, err));
-  SHEAF_TRY(lock_folder(p->vis, &p->lock, err));
+  SHEAF_TRY(find_members(p, vis, err));
+  p->n = p->holders.n;
   if (!(p->edits = calloc(p->n + 1, sizeof *p->edits))) {
     rc = sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory", vis);
     goto done;
@@ -230,9 +306,12 @@ void sheaf_inplace_end(sheaf_inplace *p) {
   if (!p) return;
   for (size_t i = 0; p->edits && i < p->n; i++) sheaf_edit_close(p->edits[i]);
   free(p->edits);
-  sheaf_mms_members_free(p->members);
-  if (p->lock >= 0) close(p->lock);
-  if (p->lock_above >= 0) close(p->lock_above);
+  sheaf_holders_free(&p->holders);
+  for (size_t i = 0; i < p->nlock; i++) {
+    if (p->locks[i].fd >= 0) close(p->locks[i].fd);
+    free(p->locks[i].path);
+  }
+  free(p->locks);
   free(p);
 }
 
@@ -241,11 +320,32 @@ size_t sheaf_inplace_nmember(const sheaf_inplace *p) {
 }
 
 const char *sheaf_inplace_member(const sheaf_inplace *p, size_t i) {
-  return p->members[i];
+  return path_of(p, i);
+}
+
+const char *sheaf_inplace_home(const sheaf_inplace *p) {
+  return p->home;
+}
+
+int sheaf_inplace_refers(const sheaf_inplace *p) {
+  return p->holders.nreference > 0;
+}
+
+const char *sheaf_inplace_renamed(const sheaf_inplace *p, const char **source) {
+  *source = p->holders.renamed_source;
+  return p->holders.renamed;
+}
+
+const uint8_t *sheaf_inplace_rows(const sheaf_inplace *p, size_t i) {
+  return p->holders.holder[i].rows;
+}
+
+int64_t sheaf_inplace_nwanted(const sheaf_inplace *p, size_t i) {
+  return p->holders.holder[i].nwanted;
 }
 
 sheaf_edit *sheaf_inplace_edit(sheaf_inplace *p, size_t i, sheaf_error *err) {
-  if (!p->edits[i] && sheaf_edit_begin(&p->edits[i], p->members[i], err) < 0) return NULL;
+  if (!p->edits[i] && sheaf_edit_begin(&p->edits[i], path_of(p, i), err) < 0) return NULL;
   return p->edits[i];
 }
 
@@ -269,7 +369,7 @@ static int describe_all(sheaf_inplace *p, int wrote, sheaf_touch *touches, size_
       sheaf_edit_describe(edit, &touches[(*n)++]);
       changed++;
     } else if (wrote) {
-      touches[(*n)++] = (sheaf_touch){.path = p->members[i]};
+      touches[(*n)++] = (sheaf_touch){.path = path_of(p, i)};
     }
   }
   return rc < 0 ? rc : changed;
@@ -292,4 +392,11 @@ int sheaf_inplace_commit(sheaf_inplace *p, int wrote, sheaf_error *err) {
   }
   free(touches);
   return rc < 0 ? rc : 0;
+}
+
+int sheaf_inplace_show(sheaf_inplace *p, const char *const *columns, size_t n, sheaf_error *err) {
+  int rc = 0;
+  for (size_t i = p->holders.nreference; i > 0 && rc >= 0; i--)
+    rc = sheaf_reftable_show(p->holders.reference[i - 1], columns, n, err);
+  return rc;
 }

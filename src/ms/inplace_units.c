@@ -37,7 +37,9 @@ typedef struct member {
   size_t number, ncutter;
   cutter *cutters;
   int64_t nrow, bytes;
-  int whole; /* cannot be cut */
+  int whole;           /* cannot be cut */
+  const uint8_t *rows; /* that are meant; NULL: all */
+  int64_t nwanted;
 } member;
 
 /* ---- one column ---- */
@@ -199,7 +201,34 @@ typedef struct list {
   size_t n, room;
 } list;
 
-static int add_unit(list *l, const member *m, int64_t row0, int64_t nrow, sheaf_error *err) {
+/* The bits of rows row0..row0+nrow-1, and how many are set. */
+static uint8_t *pick_bits(const uint8_t *rows, int64_t row0, int64_t nrow, int64_t *count) {
+  uint8_t *bits = calloc((size_t)nrow / 8 + 1, 1);
+  *count = 0;
+  for (int64_t i = 0; bits && i < nrow; i++) {
+    if (!(rows[(row0 + i) / 8] >> (row0 + i) % 8 & 1)) continue;
+    bits[i / 8] |= (uint8_t)(1 << i % 8);
+    ++*count;
+  }
+  return bits;
+}
+
+/* Says which rows of the unit are meant; 0 when there is nothing to do for it. */
+static int limit_unit(sheaf_inplace_unit *u, const member *m, const sheaf_inplace_cut *cut,
+                      sheaf_error *err) {
+  int64_t count;
+  if (!m->rows) return 1;
+  if (!(u->rows = pick_bits(m->rows, u->row0, u->nrow, &count)))
+    return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory for its units", m->path);
+  if (count == u->nrow || (count == 0 && cut->partial != SHEAF_INPLACE_ALL)) {
+    free(u->rows);
+    u->rows = NULL;
+  }
+  return count > 0 || cut->partial == SHEAF_INPLACE_ALL;
+}
+
+static int add_unit(list *l, const member *m, const sheaf_inplace_cut *cut, int64_t row0,
+                    int64_t nrow, sheaf_error *err) {
   if (l->n == l->room) {
     const size_t room = 2 * l->room + 16;
     sheaf_inplace_unit *more = realloc(l->units, room * sizeof *more);
@@ -207,9 +236,12 @@ static int add_unit(list *l, const member *m, int64_t row0, int64_t nrow, sheaf_
     l->units = more;
     l->room = room;
   }
-  sheaf_inplace_unit *u = &l->units[l->n++];
+  sheaf_inplace_unit *u = &l->units[l->n];
   char name[256];
   *u = (sheaf_inplace_unit){.member = m->number, .row0 = row0, .nrow = nrow};
+  const int some = limit_unit(u, m, cut, err);
+  if (some <= 0) return some;
+  l->n++;
   u->cost = 1 + (int64_t)((double)m->bytes * (double)nrow / (double)m->nrow);
   sheaf_path_base(m->path, name, sizeof name);
   if (nrow == m->nrow)
@@ -228,11 +260,23 @@ static int cut_member(list *l, member *m, const sheaf_inplace_cut *cut, sheaf_er
   for (int64_t row = 0; row < m->nrow;) {
     const int64_t end = find_end(m, cut, row, step, err);
     if (end < 0) return (int)end;
-    const int rc = add_unit(l, m, row, end - row, err);
+    const int rc = add_unit(l, m, cut, row, end - row, err);
     if (rc < 0) return rc;
     row = end;
   }
   return 0;
+}
+
+static int refuse(const char *path, sheaf_error *err) {
+  return sheaf_fail(err, SHEAF_ERR_ARG,
+                    "vis refers to some of the rows of %s, which would be changed; call the task "
+                    "with that MS as vis, and the selection that is wanted",
+                    path);
+}
+
+void sheaf_inplace_units_free(sheaf_inplace_unit *units, size_t n) {
+  for (size_t i = 0; units && i < n; i++) free(units[i].rows);
+  free(units);
 }
 
 int sheaf_inplace_units(sheaf_inplace *inplace, const sheaf_inplace_cut *cut,
@@ -242,13 +286,21 @@ int sheaf_inplace_units(sheaf_inplace *inplace, const sheaf_inplace_cut *cut,
   *units = NULL;
   *n = 0;
   for (size_t i = 0; i < sheaf_inplace_nmember(inplace) && rc == 0; i++) {
-    member m = {.path = sheaf_inplace_member(inplace, i), .number = i};
+    member m = {.path = sheaf_inplace_member(inplace, i),
+                .number = i,
+                .rows = sheaf_inplace_rows(inplace, i),
+                .nwanted = sheaf_inplace_nwanted(inplace, i)};
+    if (m.rows && m.nwanted == 0 && cut->partial != SHEAF_INPLACE_ALL) continue;
+    if (m.rows && cut->partial == SHEAF_INPLACE_REFUSE) {
+      rc = refuse(m.path, err);
+      break;
+    }
     rc = open_member(&m, cut, err);
     if (rc == 0) rc = cut_member(&l, &m, cut, err);
     close_member(&m);
   }
   if (rc < 0) {
-    free(l.units);
+    sheaf_inplace_units_free(l.units, l.n);
     return rc;
   }
   *units = l.units;

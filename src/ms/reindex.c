@@ -100,32 +100,32 @@ static const sheaf_polsel *pol_selected(const sheaf_selected *selected, int32_t 
 }
 
 /* Numbers the kept data descriptions group by group, ascending inside a group. */
-static int make_ddid_map(sheaf_reindex *map, const sheaf_setup *setups, size_t n,
+static int make_ddid_map(sheaf_reindex *map, const sheaf_description *descs, size_t n,
                          const sheaf_selected *selected, const sheaf_spwgroups *groups,
                          sheaf_error *err) {
   if (idmap_new(&map->ddid, n, err) < 0) return SHEAF_ERR_NOMEM;
   int32_t next = 0;
   for (size_t g = 0; g < (groups ? groups->ngroup : 1); g++)
     for (size_t i = 0; i < n; i++) {
-      if (groups && !in_list(groups->group[g], groups->n[g], setups[i].spw)) continue;
-      if (selected->spw.given && !in_list(selected->spw.id, selected->spw.n, setups[i].spw))
+      if (groups && !in_list(groups->group[g], groups->n[g], descs[i].spw)) continue;
+      if (selected->spw.given && !in_list(selected->spw.id, selected->spw.n, descs[i].spw))
         continue;
-      if (selected->npol && !pol_selected(selected, setups[i].pol)) continue;
+      if (selected->npol && !pol_selected(selected, descs[i].pol)) continue;
       map->ddid.to[i] = next++;
     }
   return 0;
 }
 
 /* Kept windows: those selected that some data description uses. */
-static int make_spw_map(sheaf_reindex *map, const char *ms, const sheaf_setup *setups,
-                        size_t nsetup, const sheaf_selected *selected,
-                        const sheaf_spwgroups *groups, sheaf_error *err) {
+static int make_spw_map(sheaf_reindex *map, const char *ms, const sheaf_description *descs,
+                        size_t ndesc, const sheaf_selected *selected, const sheaf_spwgroups *groups,
+                        sheaf_error *err) {
   size_t nspw;
   int rc = table_rows(ms, "SPECTRAL_WINDOW", &nspw, err);
   if (rc < 0) return rc;
   if (idmap_new(&map->spw, nspw, err) < 0) return SHEAF_ERR_NOMEM;
-  for (size_t i = 0; i < nsetup; i++) {
-    const int32_t spw = setups[i].spw;
+  for (size_t i = 0; i < ndesc; i++) {
+    const int32_t spw = descs[i].spw;
     int keep = !selected->spw.given || in_list(selected->spw.id, selected->spw.n, spw);
     int grouped = !groups;
     for (size_t g = 0; groups && g < groups->ngroup; g++)
@@ -233,18 +233,18 @@ static int cell_correlations(sheaf_cellsel *cell, const sheaf_polsel *pol, sheaf
   return 0;
 }
 
-static int make_cells(sheaf_reindex *map, const sheaf_setup *setups, size_t n,
+static int make_cells(sheaf_reindex *map, const sheaf_description *descs, size_t n,
                       const sheaf_selected *selected, sheaf_error *err) {
   map->nddid = n;
   map->cell = calloc(n + 1, sizeof *map->cell);
   if (!map->cell) return no_memory(err);
   for (size_t i = 0; i < n; i++) {
     sheaf_cellsel *cell = &map->cell[i];
-    *cell = (sheaf_cellsel){
-        setups[i].nchan, setups[i].ncorr, setups[i].nchan, setups[i].ncorr, NULL, NULL};
+    *cell =
+        (sheaf_cellsel){descs[i].nchan, descs[i].ncorr, descs[i].nchan, descs[i].ncorr, NULL, NULL};
     if (map->ddid.to && map->ddid.to[i] < 0) continue;
-    int rc = cell_channels(cell, setups[i].spw, selected, err);
-    if (rc >= 0) rc = cell_correlations(cell, pol_selected(selected, setups[i].pol), err);
+    int rc = cell_channels(cell, descs[i].spw, selected, err);
+    if (rc >= 0) rc = cell_correlations(cell, pol_selected(selected, descs[i].pol), err);
     if (rc < 0) return rc;
   }
   return 0;
@@ -252,21 +252,21 @@ static int make_cells(sheaf_reindex *map, const sheaf_setup *setups, size_t n,
 
 int sheaf_reindex_make(sheaf_reindex *map, const char *ms, const sheaf_selected *selected,
                        const sheaf_spwgroups *groups, sheaf_error *err) {
-  sheaf_setup *setups = NULL;
+  sheaf_description *descs = NULL;
   size_t n;
   int rc;
   *map = (sheaf_reindex){0};
-  SHEAF_TRY(sheaf_setups_read(ms, &setups, &n, err));
+  SHEAF_TRY(sheaf_descriptions_read(ms, &descs, &n, err));
   if (groups || selected->spw.given || selected->npol) {
-    SHEAF_TRY(make_ddid_map(map, setups, n, selected, groups, err));
-    SHEAF_TRY(make_spw_map(map, ms, setups, n, selected, groups, err));
+    SHEAF_TRY(make_ddid_map(map, descs, n, selected, groups, err));
+    SHEAF_TRY(make_spw_map(map, ms, descs, n, selected, groups, err));
     idmap_drop_identity(&map->spw);
   }
   SHEAF_TRY(make_other_maps(map, ms, selected, err));
-  SHEAF_TRY(make_cells(map, setups, n, selected, err));
+  SHEAF_TRY(make_cells(map, descs, n, selected, err));
 
 done:
-  free(setups);
+  free(descs);
   if (rc < 0) sheaf_reindex_free(map);
   return rc < 0 ? rc : 0;
 }
@@ -598,18 +598,18 @@ done:
 
 static int finish_windows(const sheaf_reindex *map, const char *from_ms, const char *path,
                           sheaf_error *err) {
-  sheaf_setup *setups = NULL;
+  sheaf_description *descs = NULL;
   sheaf_table *t = NULL;
   int32_t *dd_spw = NULL;
   size_t n;
   int rc;
-  SHEAF_TRY(sheaf_setups_read(from_ms, &setups, &n, err));
+  SHEAF_TRY(sheaf_descriptions_read(from_ms, &descs, &n, err));
   dd_spw = malloc((n + 1) * sizeof *dd_spw);
   if (!dd_spw) SHEAF_TRY(no_memory(err));
   int32_t most = -1;
   for (size_t i = 0; i < n; i++) {
-    dd_spw[i] = setups[i].spw;
-    most = setups[i].spw > most ? setups[i].spw : most;
+    dd_spw[i] = descs[i].spw;
+    most = descs[i].spw > most ? descs[i].spw : most;
   }
   SHEAF_TRY(sheaf_table_open(&t, path, 1, err));
   for (int32_t spw = 0; spw <= most; spw++) {
@@ -625,7 +625,7 @@ static int finish_windows(const sheaf_reindex *map, const char *from_ms, const c
 
 done:
   sheaf_table_close(t);
-  free(setups);
+  free(descs);
   free(dd_spw);
   return rc;
 }

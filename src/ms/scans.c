@@ -27,8 +27,8 @@ static int read_ints(const char *ms, const char *table, const char *column, int3
   return rc;
 }
 
-static int setup_fill(sheaf_setup *s, size_t ddid, const int32_t *nchan, size_t nspw,
-                      const int32_t *ncorr, size_t npol, const char *ms, sheaf_error *err) {
+static int description_fill(sheaf_description *s, size_t ddid, const int32_t *nchan, size_t nspw,
+                            const int32_t *ncorr, size_t npol, const char *ms, sheaf_error *err) {
   if (s->spw < 0 || (size_t)s->spw >= nspw)
     return sheaf_fail(err, SHEAF_ERR_DATA,
                       "%s: DATA_DESCRIPTION row %zu refers to spectral window %d; there are %zu",
@@ -42,20 +42,21 @@ static int setup_fill(sheaf_setup *s, size_t ddid, const int32_t *nchan, size_t 
   return 0;
 }
 
-int sheaf_setups_read(const char *ms, sheaf_setup **setups, size_t *n, sheaf_error *err) {
+int sheaf_descriptions_read(const char *ms, sheaf_description **descs, size_t *n,
+                            sheaf_error *err) {
   int32_t *spw = NULL, *pol = NULL, *nchan = NULL, *ncorr = NULL;
   size_t nspw, npol, npol_dd;
   int rc;
-  *setups = NULL;
+  *descs = NULL;
   SHEAF_TRY(read_ints(ms, "DATA_DESCRIPTION", "SPECTRAL_WINDOW_ID", &spw, n, err));
   SHEAF_TRY(read_ints(ms, "DATA_DESCRIPTION", "POLARIZATION_ID", &pol, &npol_dd, err));
   SHEAF_TRY(read_ints(ms, "SPECTRAL_WINDOW", "NUM_CHAN", &nchan, &nspw, err));
   SHEAF_TRY(read_ints(ms, "POLARIZATION", "NUM_CORR", &ncorr, &npol, err));
-  *setups = calloc(*n + 1, sizeof **setups);
-  if (!*setups) SHEAF_TRY(sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: data descriptions", ms));
+  *descs = calloc(*n + 1, sizeof **descs);
+  if (!*descs) SHEAF_TRY(sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: data descriptions", ms));
   for (size_t i = 0; i < *n; i++) {
-    (*setups)[i] = (sheaf_setup){.spw = spw[i], .pol = pol[i]};
-    SHEAF_TRY(setup_fill(&(*setups)[i], i, nchan, nspw, ncorr, npol, ms, err));
+    (*descs)[i] = (sheaf_description){.spw = spw[i], .pol = pol[i]};
+    SHEAF_TRY(description_fill(&(*descs)[i], i, nchan, nspw, ncorr, npol, ms, err));
   }
 
 done:
@@ -64,8 +65,8 @@ done:
   free(nchan);
   free(ncorr);
   if (rc < 0) {
-    free(*setups);
-    *setups = NULL;
+    free(*descs);
+    *descs = NULL;
   }
   return rc < 0 ? rc : 0;
 }
@@ -371,9 +372,9 @@ static int values_open(pass *p, sheaf_error *err) {
 }
 
 static int pass_open(pass *p, sheaf_error *err) {
-  sheaf_setup *setups = NULL;
-  const int rc = sheaf_setups_read(p->path, &setups, &p->scans->nddid, err);
-  free(setups);
+  sheaf_description *descs = NULL;
+  const int rc = sheaf_descriptions_read(p->path, &descs, &p->scans->nddid, err);
+  free(descs);
   if (rc < 0) return rc;
   int32_t **ints[] = {&p->scan,        &p->ddid,  &p->field, &p->state,
                       &p->observation, &p->array, &p->ant1,  &p->ant2};

@@ -16,14 +16,15 @@
 #include "table/select.h"
 
 /* One row of DATA_DESCRIPTION with what it refers to. */
-typedef struct sheaf_setup {
+typedef struct sheaf_description {
   int32_t spw, pol;
   int32_t nchan, ncorr;
-} sheaf_setup;
+} sheaf_description;
 
-/* Data descriptions of an MS: *setups is allocated. SHEAF_ERR_DATA when ids point beyond their
+/* Data descriptions of an MS: *descs is allocated. SHEAF_ERR_DATA when ids point beyond their
  * tables. */
-int sheaf_setups_read(const char *ms_path, sheaf_setup **setups, size_t *n, sheaf_error *err);
+int sheaf_descriptions_read(const char *ms_path, sheaf_description **descs, size_t *n,
+                            sheaf_error *err);
 
 /* Rows of the main table. */
 int sheaf_ms_nrow(const char *ms_path, int64_t *nrow, sheaf_error *err);

@@ -228,8 +228,9 @@ static int rows_ascend(const int64_t *row, int64_t n) {
   return 1;
 }
 
-/* The object of a reference table; `stored` is the name of the root. */
-static void read_reference(sheaf_aips_in *in, sheaf_reftable *ref, char **stored) {
+/* The object of a reference table; `stored` is the name of the root. Returns whether row numbers
+ * have 8 bytes. */
+static int read_reference(sheaf_aips_in *in, sheaf_reftable *ref, char **stored) {
   const uint32_t version = sheaf_aips_start(in, "RefTable", NULL);
   const int wide = version > 2;
   if (version > 3) sheaf_aips_stop(in, "version %u is not known here", version);
@@ -242,15 +243,20 @@ static void read_reference(sheaf_aips_in *in, sheaf_reftable *ref, char **stored
   if (!in->why[0]) read_rows(in, ref, wide);
   sheaf_aips_end(in);
   sheaf_aips_end(in);
+  return wide;
 }
 
-int sheaf_reftable_read(sheaf_reftable *ref, const char *path, sheaf_error *err) {
-  char table[PATH_MAX], root[PATH_MAX], *stored = NULL;
+/* As sheaf_reftable_read; *stored is the root's name as table.dat has it, and *wide whether row
+ * numbers have 8 bytes. The caller frees *stored, also after a failure. */
+static int read_stored(sheaf_reftable *ref, const char *path, char **stored, int *wide,
+                       sheaf_error *err) {
+  char table[PATH_MAX], root[PATH_MAX];
   char *data = NULL;
   size_t n = 0;
   int64_t nrow;
   sheaf_aips_in in;
   *ref = (sheaf_reftable){0};
+  *stored = NULL;
   int rc = absolute(path, table, err);
   if (rc < 0) return rc;
   if (!is_table(table))
@@ -263,17 +269,24 @@ int sheaf_reftable_read(sheaf_reftable *ref, const char *path, sheaf_error *err)
   const sheaf_table_kind kind = kind_of(read_head(&in, &nrow));
   if (!in.why[0] && kind != SHEAF_KIND_REF)
     sheaf_aips_stop(&in, "it does not refer to rows of another table");
-  if (!in.why[0]) read_reference(&in, ref, &stored);
-  if (in.why[0] || !stored)
+  if (!in.why[0]) *wide = read_reference(&in, ref, stored);
+  if (in.why[0] || !*stored)
     SHEAF_TRY(sheaf_fail(err, SHEAF_ERR_DATA, "%s: %s", file, in.why[0] ? in.why : "no memory"));
-  SHEAF_TRY(full_name(table, stored, root, sizeof root, err));
+  SHEAF_TRY(full_name(table, *stored, root, sizeof root, err));
   ref->ascending = rows_ascend(ref->row, ref->nrow);
   ref->root = strdup(root);
   rc = ref->root ? 0 : no_memory(path, err);
 done:
-  free(stored);
   free(data);
   if (rc < 0) sheaf_reftable_free(ref);
+  return rc;
+}
+
+int sheaf_reftable_read(sheaf_reftable *ref, const char *path, sheaf_error *err) {
+  char *stored;
+  int wide;
+  const int rc = read_stored(ref, path, &stored, &wide, err);
+  free(stored);
   return rc;
 }
 
@@ -526,4 +539,70 @@ int sheaf_reftable_write(const char *path, const sheaf_refdraft *draft, sheaf_er
   if (rc >= 0) rc = write_file(file, &head, draft, err);
   free(head.data);
   return rc;
+}
+
+/* ---- more columns ---- */
+
+/* Appends those of `names` that the table lacks; returns how many, negative without memory. */
+static int append_columns(sheaf_reftable *ref, const char *const *names, size_t n) {
+  int added = 0;
+  sheaf_refcolumn *more = realloc(ref->column, (ref->ncolumn + n + 1) * sizeof *more);
+  if (!more) return -1;
+  ref->column = more;
+  for (size_t i = 0; i < n; i++) {
+    if (sheaf_reftable_source(ref, names[i])) continue;
+    more[ref->ncolumn] = (sheaf_refcolumn){strdup(names[i]), strdup(names[i])};
+    if (!more[ref->ncolumn].name || !more[ref->ncolumn++].source) return -1;
+    added++;
+  }
+  return added;
+}
+
+static int replace(const char *path, const sheaf_refdraft *draft, sheaf_error *err) {
+  const size_t bytes = (size_t)draft->nrow * (draft->wide ? 8 : 4);
+  char file[PATH_MAX];
+  sheaf_aips_out head;
+  int rc = sheaf_path_join(file, sizeof file, path, "table.dat", err);
+  if (rc < 0) return rc;
+  rc = make_head(path, draft, &head, err);
+  char *all = rc < 0 ? NULL : malloc(head.n + bytes + 1);
+  if (rc >= 0 && !all) rc = no_memory(path, err);
+  if (rc >= 0) {
+    memcpy(all, head.data, head.n);
+    memcpy(all + head.n, draft->rows, bytes);
+    rc = sheaf_file_replace(file, all, head.n + bytes, err);
+  }
+  free(all);
+  free(head.data);
+  return rc;
+}
+
+int sheaf_reftable_show(const char *path, const char *const *names, size_t n, sheaf_error *err) {
+  sheaf_reftable ref;
+  char *stored;
+  uint8_t *rows = NULL;
+  int wide = 0;
+  int rc = read_stored(&ref, path, &stored, &wide, err);
+  if (rc < 0) goto done;
+  const int added = append_columns(&ref, names, n);
+  const int size = wide ? 8 : 4;
+  if (added > 0) rows = malloc((size_t)ref.nrow * (size_t)size + 1);
+  if (added < 0 || (added > 0 && !rows)) rc = no_memory(path, err);
+  if (rc < 0 || added == 0) goto done;
+  for (int64_t i = 0; i < ref.nrow; i++)
+    for (int k = 0; k < size; k++) rows[i * size + k] = (uint8_t)(ref.row[i] >> 8 * (size - 1 - k));
+  const sheaf_refdraft draft = {.root = stored,
+                                .root_nrow = ref.root_nrow,
+                                .column = ref.column,
+                                .ncolumn = ref.ncolumn,
+                                .rows = rows,
+                                .nrow = ref.nrow,
+                                .wide = wide,
+                                .ascending = ref.ascending};
+  rc = replace(path, &draft, err);
+done:
+  free(rows);
+  free(stored);
+  sheaf_reftable_free(&ref);
+  return rc < 0 ? rc : 0;
 }

@@ -83,6 +83,10 @@ typedef struct sheaf_refdraft {
 /* Writes path/table.dat, which must not exist; the directory exists. Not synced. */
 int sheaf_reftable_write(const char *path, const sheaf_refdraft *draft, sheaf_error *err);
 
+/* Makes the reference table at `path` name these columns of the table that it refers to, too, under
+ * the same names; table.dat is replaced by one rename. Those that it has stay as they are. */
+int sheaf_reftable_show(const char *path, const char *const *columns, size_t n, sheaf_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "ms/chunks.h"
 #include "ms/inplace.h"
-#include "ms/ledger.h"
 #include "ms/models.h"
 #include "ms/selection.h"
 #include "ms/setup.h"
@@ -102,6 +101,7 @@ static void fill_corrected(float *to, const sheaf_cells *data, int64_t nrow, con
 typedef struct pass {
   const char *path;
   int64_t row0, nrow;
+  const uint8_t *rows; /* sheaf_chunks_options.rows */
   int corrected, model;
   const char *data;
   sheaf_select *select;         /* NULL: all rows */
@@ -155,6 +155,7 @@ static int reset_rows(pass *p, sheaf_error *err) {
   const sheaf_chunks_options options = {.path = p->path,
                                         .row0 = p->row0,
                                         .nrow = p->nrow,
+                                        .rows = p->rows,
                                         .columns = columns,
                                         .ncolumn = n,
                                         .select = p->select};
@@ -206,13 +207,13 @@ static int reset_unit(const json_t *common, const json_t *args, json_t **value, 
   sheaf_setup setup = {0};
   const int add_corrected = sheaf_value_bool(common, "add_corrected", 0);
   const int add_model = sheaf_value_bool(common, "add_model", 0);
-  pass p = {.path = sheaf_value_str(args, "path", ""),
-            .row0 = sheaf_value_int(args, "row0", 0),
-            .nrow = sheaf_value_int(args, "nrow", 0),
-            .data = sheaf_value_str(common, "data", "DATA"),
-            .setup = &setup};
-  int rc = sheaf_setup_read(&setup, p.path, err);
-  if (rc < 0) return rc;
+  pass p = {.data = sheaf_value_str(common, "data", "DATA"), .setup = &setup};
+  sheaf_inplace_unit unit = {0};
+  int rc;
+  SHEAF_TRY(sheaf_inplace_task_unit(args, &unit, &p.path, err));
+  p.row0 = unit.row0;
+  p.nrow = unit.nrow;
+  SHEAF_TRY(sheaf_setup_read(&setup, p.path, err));
   if (add_corrected || add_model) {
     p.corrected = add_corrected;
     p.model = add_model;
@@ -220,6 +221,7 @@ static int reset_unit(const json_t *common, const json_t *args, json_t **value, 
   }
   if (!add_corrected) {
     p.done = 0;
+    p.rows = unit.rows; /* a new column is filled whole, an old one where vis has rows */
     p.corrected = 1;
     p.model = sheaf_value_bool(common, "reset_model", 0);
     SHEAF_TRY(reset_selected(&p, common, err));
@@ -228,6 +230,7 @@ static int reset_unit(const json_t *common, const json_t *args, json_t **value, 
   rc = *value ? 0 : sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: out of memory", p.path);
 done:
   sheaf_setup_free(&setup);
+  free(unit.rows);
   return rc;
 }
 
@@ -235,11 +238,12 @@ done:
  */
 
 static int make_plan(plan *p, const json_t *par, sheaf_error *err) {
-  const int has_data = sheaf_setup_has_column(p->vis, "DATA", err);
+  const char *member = sheaf_inplace_member(p->inplace, 0);
+  const int has_data = sheaf_setup_has_column(member, "DATA", err);
   if (has_data < 0) return has_data;
-  const int has_float = sheaf_setup_has_column(p->vis, "FLOAT_DATA", err);
-  const int has_corrected = sheaf_setup_has_column(p->vis, "CORRECTED_DATA", err);
-  const int has_model = sheaf_setup_has_column(p->vis, "MODEL_DATA", err);
+  const int has_float = sheaf_setup_has_column(member, "FLOAT_DATA", err);
+  const int has_corrected = sheaf_setup_has_column(member, "CORRECTED_DATA", err);
+  const int has_model = sheaf_setup_has_column(member, "MODEL_DATA", err);
   if (!has_data && !has_float)
     return sheaf_fail(err, SHEAF_ERR_DATA,
                       "vis='%s' has neither DATA nor FLOAT_DATA, of which CORRECTED_DATA is a copy",
@@ -330,8 +334,11 @@ static int run_units(plan *p, sheaf_job *job, const json_t *par, sheaf_error *er
                 json_object_get(par, "field"), "spw", json_object_get(par, "spw"), "intent",
                 json_object_get(par, "intent"));
   if (!common) return sheaf_fail(err, SHEAF_ERR_NOMEM, "clearcal: out of memory");
-  const sheaf_inplace_cut cut = {.written = written, .nwritten = n};
-  int rc = sheaf_ledger_forget(p->vis, written, n, err);
+  const sheaf_inplace_cut cut = {
+      .written = written,
+      .nwritten = n,
+      .partial = p->add_corrected || p->add_model ? SHEAF_INPLACE_ALL : SHEAF_INPLACE_ROWS};
+  int rc = sheaf_inplace_task_forget(p->inplace, p->vis, written, n, err);
   if (rc >= 0)
     rc = sheaf_inplace_task_round(job, p->inplace, &cut, "clearcal.reset", common, merge, p, err);
   json_decref(common);
@@ -350,8 +357,8 @@ static int clear_models(plan *p, sheaf_error *err) {
 }
 
 static int work_in_place(plan *p, sheaf_job *job, const json_t *par, sheaf_error *err) {
-  int rc = sheaf_inplace_task_begin(&p->inplace, p->vis, err);
-  if (rc < 0) return rc;
+  static const char *const written[] = {"CORRECTED_DATA", "MODEL_DATA"};
+  int rc = 0;
   const size_t n = sheaf_inplace_nmember(p->inplace);
   p->models = calloc(n + 1, sizeof *p->models);
   if (!p->models) return sheaf_fail(err, SHEAF_ERR_NOMEM, "clearcal: out of memory");
@@ -361,6 +368,7 @@ static int work_in_place(plan *p, sheaf_job *job, const json_t *par, sheaf_error
   SHEAF_TRY(sheaf_inplace_prepare(p->inplace, err));
   SHEAF_TRY(run_units(p, job, par, err));
   SHEAF_TRY(sheaf_inplace_commit(p->inplace, 1, err));
+  sheaf_inplace_task_show(p->inplace, p->vis, written, p->add_model || p->reset_model ? 2 : 1);
   SHEAF_TRY(clear_models(p, err));
   sheaf_log(SHEAF_LOG_INFO, "Initialized %lld rows.", (long long)p->nrow);
 done:
@@ -374,10 +382,11 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   int rc = sheaf_ms_check(p.vis, err);
   if (rc < 0) return rc;
   SHEAF_TRY(sheaf_selection_read(&p.texts, par, err));
+  SHEAF_TRY(sheaf_inplace_task_begin_through(&p.inplace, p.vis, err));
   SHEAF_TRY(make_plan(&p, par, err));
   SHEAF_TRY(check_selection(&p, err));
   SHEAF_TRY(work_in_place(&p, job, par, err));
-  SHEAF_TRY(sheaf_inplace_task_history(job, p.vis, err));
+  SHEAF_TRY(sheaf_inplace_task_history(job, sheaf_inplace_home(p.inplace), err));
   *result = json_null();
   rc = 0;
 done:

@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 #include "ms/inplace.h"
-#include "ms/ledger.h"
 #include "ms/models.h"
 #include "ms/selection.h"
 #include "task/inplace_task.h"
@@ -80,7 +79,7 @@ static int remove_models(plan *p, sheaf_error *err) {
   tell(p);
   if (p->scr) {
     static const char *const column[] = {"MODEL_DATA"};
-    SHEAF_TRY(sheaf_ledger_forget(p->vis, column, 1, err));
+    SHEAF_TRY(sheaf_inplace_task_forget(p->inplace, p->vis, column, 1, err));
   }
   SHEAF_TRY(sheaf_inplace_prepare(p->inplace, err));
   SHEAF_TRY(sheaf_inplace_commit(p->inplace, 0, err));
@@ -101,7 +100,7 @@ static int list_models(plan *p, sheaf_error *err) {
 }
 
 static int work_in_place(plan *p, sheaf_error *err) {
-  int rc = sheaf_inplace_task_begin(&p->inplace, p->vis, err);
+  int rc = sheaf_inplace_task_begin_through(&p->inplace, p->vis, err);
   if (rc < 0) return rc;
   p->nmember = sheaf_inplace_nmember(p->inplace);
   p->models = calloc(p->nmember + 1, sizeof *p->models);
@@ -122,7 +121,7 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   if (rc < 0) return rc;
   if (p.otf) SHEAF_TRY(read_fields(&p, par, err));
   SHEAF_TRY(work_in_place(&p, err));
-  SHEAF_TRY(sheaf_inplace_task_history(job, p.vis, err));
+  SHEAF_TRY(sheaf_inplace_task_history(job, sheaf_inplace_home(p.inplace), err));
   *result = json_null();
   rc = 0;
 done:

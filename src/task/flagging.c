@@ -86,12 +86,8 @@ static void free_units(units *u) {
 static int run_round(run *r, const char *work, json_t *common, units *u, merge_unit *merge,
                      sheaf_error *err) {
   if (!common) return no_memory(err);
-  const sheaf_round round = {.work = work,
-                             .common = common,
-                             .units = u->unit,
-                             .nunit = u->n,
-                             .merge = merge,
-                             .user = r};
+  const sheaf_round round = {
+      .work = work, .common = common, .units = u->unit, .nunit = u->n, .merge = merge, .user = r};
   const int rc = u->n ? sheaf_job_round(r->job, &round, err) : 0;
   json_decref(common);
   return rc;
@@ -135,7 +131,6 @@ static int cut_rows(const run *r, units *u, sheaf_error *err) {
 }
 
 /* ---- records ---- */
-
 
 static int records_by_time(run *r, const sheaf_flag_grouping *grouping, const char *name,
                            char path[4200], int64_t *n, sheaf_error *err) {
@@ -203,9 +198,9 @@ static int group_pieces(const run *r, const sheaf_flag_piece *p, size_t n, units
     for (k = i; k < n; k++) {
       const int bound = k > i && whole && p[k].buffer == p[k - 1].buffer;
       if (k > i && !bound && bytes + p[k].bytes > unit_bytes) break;
-      json_array_append_new(list, json_pack("[I,I,i,i,i]", (json_int_t)p[k].first,
-                                            (json_int_t)p[k].n, p[k].buffer, p[k].field,
-                                            p[k].ddid));
+      json_array_append_new(
+          list, json_pack("[I,I,i,i,i]", (json_int_t)p[k].first, (json_int_t)p[k].n, p[k].buffer,
+                          p[k].field, p[k].ddid));
       bytes += p[k].bytes;
     }
     rc = add_piece_unit(u, list, bytes, err);
@@ -226,9 +221,9 @@ static int group_windows(const run *r, const sheaf_flag_piece *p, size_t n, unit
       if (done[k] || !same_window(r, &p[i], &p[k])) continue;
       done[k] = 1;
       bytes += p[k].bytes;
-      json_array_append_new(list, json_pack("[I,I,i,i,i]", (json_int_t)p[k].first,
-                                            (json_int_t)p[k].n, p[k].buffer, p[k].field,
-                                            p[k].ddid));
+      json_array_append_new(
+          list, json_pack("[I,I,i,i,i]", (json_int_t)p[k].first, (json_int_t)p[k].n, p[k].buffer,
+                          p[k].field, p[k].ddid));
     }
     rc = add_piece_unit(u, list, bytes, err);
   }
@@ -318,10 +313,9 @@ static int cut_times(run *r, units *u, sheaf_error *err) {
   while ((rc = sheaf_recreader_next(&reader, &record, err)) > 0) {
     const sheaf_flag_record *now = record;
     if (at - first >= STEP && now->time != before.time) {
-      rc = add_unit(u, "times", at - first,
-                    json_pack("{s:I, s:I}", "first", (json_int_t)first, "n",
-                              (json_int_t)(at - first)),
-                    err);
+      rc = add_unit(
+          u, "times", at - first,
+          json_pack("{s:I, s:I}", "first", (json_int_t)first, "n", (json_int_t)(at - first)), err);
       if (rc < 0) break;
       first = at;
     }
@@ -330,10 +324,9 @@ static int cut_times(run *r, units *u, sheaf_error *err) {
   }
   sheaf_recreader_close(&reader);
   if (rc >= 0 && at > first)
-    rc = add_unit(u, "times", at - first,
-                  json_pack("{s:I, s:I}", "first", (json_int_t)first, "n",
-                            (json_int_t)(at - first)),
-                  err);
+    rc = add_unit(
+        u, "times", at - first,
+        json_pack("{s:I, s:I}", "first", (json_int_t)first, "n", (json_int_t)(at - first)), err);
   return rc;
 }
 
@@ -356,8 +349,7 @@ static int find_bad_times(run *r, size_t number, json_t *tables, sheaf_error *er
 static int find_shadows(run *r, const json_t *agent, json_t *tables, sheaf_error *err) {
   json_t *shadows = NULL;
   int rc = need_time_order(r, err);
-  if (rc >= 0)
-    rc = sheaf_flag_shadow_table(&r->vis, agent, r->by_time, r->ntime, &shadows, err);
+  if (rc >= 0) rc = sheaf_flag_shadow_table(&r->vis, agent, r->by_time, r->ntime, &shadows, err);
   if (shadows) json_object_set_new(tables, "shadows", shadows);
   return rc;
 }
@@ -386,7 +378,8 @@ static int merge_results(void *user, size_t index, const json_t *value, sheaf_er
   int rc = 0;
   for (size_t i = 0; rc >= 0 && i < r->agents.n; i++) {
     r->flagged[i] += json_integer_value(json_array_get(json_object_get(value, "flagged"), i));
-    rc = sheaf_counts_merge(&r->counts[i], json_array_get(json_object_get(value, "counts"), i), err);
+    rc =
+        sheaf_counts_merge(&r->counts[i], json_array_get(json_object_get(value, "counts"), i), err);
   }
   json_array_extend(r->files, json_object_get(value, "files"));
   json_array_extend(r->devs, json_object_get(value, "devs"));
@@ -401,8 +394,7 @@ static int run_commands(run *r, sheaf_error *err) {
   if (rc >= 0) rc = buffers ? cut_buffers(r, &u, err) : cut_rows(r, &u, err);
   if (rc >= 0) {
     json_t *common = make_common(r);
-    if (r->what->calculate && has_rflag(r))
-      json_object_set_new(common, "calculate", json_true());
+    if (r->what->calculate && has_rflag(r)) json_object_set_new(common, "calculate", json_true());
     sheaf_progress_begin(r->write ? "flagging" : "reading flags",
                          buffers ? r->nbaseline : r->vis.first[r->vis.nmember], "rows");
     rc = run_round(r, buffers ? "flagging.buffers" : "flagging.rows", common, &u, merge_results,
@@ -445,7 +437,7 @@ static int apply_flags(run *r, sheaf_error *err) {
                             (json_int_t)cuts[i].row0, "nrow", (json_int_t)cuts[i].nrow),
                   err);
   if (rc >= 0) rc = run_round(r, "flagging.apply", apply_common(r), &u, merge_written, err);
-  free(cuts);
+  sheaf_inplace_units_free(cuts, n);
   free_units(&u);
   return rc;
 }
@@ -480,10 +472,8 @@ static json_t *devs_array(const json_t *devs, size_t agent, size_t which) {
   json_array_foreach((json_t *)devs, i, item) {
     if ((size_t)json_integer_value(json_array_get(item, 0)) != agent) continue;
     n++;
-    json_array_append_new(data,
-                          json_real((double)json_integer_value(json_array_get(item, 1))));
-    json_array_append_new(data,
-                          json_real((double)json_integer_value(json_array_get(item, 2))));
+    json_array_append_new(data, json_real((double)json_integer_value(json_array_get(item, 1))));
+    json_array_append_new(data, json_real((double)json_integer_value(json_array_get(item, 2))));
     json_array_append(data, json_array_get(item, which));
   }
   return json_pack("{s:s, s:[i,i], s:o}", "#array", "f8", "shape", (int)n, 3, "data", data);
@@ -583,8 +573,8 @@ static int compile(run *r, int *nothing, sheaf_error *err) {
   return r->counts && r->flagged ? 0 : no_memory(err);
 }
 
-/* No row at all: a time range beside the data, or no auto-correlations, is worth a warning, all else
- * is a mistake. */
+/* No row at all: a time range beside the data, or no auto-correlations, is worth a warning, all
+ * else is a mistake. */
 static int nothing_selected(const run *r, sheaf_error *err) {
   const json_t *one = json_array_get(r->what->commands, 0), *times = NULL;
   if (json_array_size(r->what->commands) == 1) times = json_object_get(one, "timerange");
@@ -653,10 +643,13 @@ done:
 
 int sheaf_flagging_run(sheaf_job *job, const sheaf_flagging *what, json_t **report,
                        sheaf_error *err) {
-  run r = {.job = job, .what = what};
+  char target[4096];
+  sheaf_flagging there = *what; /* an MS that only refers to another has that one's flags */
+  run r = {.job = job, .what = &there};
   *report = NULL;
-  int rc = sheaf_flag_vis_read(&r.vis, what->vis, err);
-  if (rc < 0) return rc;
+  int rc = what->write ? sheaf_inplace_task_redirect(what->vis, target, sizeof target, err) : 0;
+  if (rc > 0) there.vis = target;
+  if (rc < 0 || (rc = sheaf_flag_vis_read(&r.vis, there.vis, err)) < 0) return rc;
   rc = run_all(&r, report, err);
   sheaf_stage_abandon(&r.stage);
   sheaf_inplace_end(r.inplace);

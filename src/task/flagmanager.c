@@ -177,6 +177,10 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   const char *vis = sheaf_value_str(par, "vis", ""), *mode = sheaf_value_str(par, "mode", "list"),
              *name = sheaf_value_str(par, "versionname", ""),
              *comment = sheaf_value_str(par, "comment", "");
+  char target[4096];
+  const int there = sheaf_inplace_task_redirect(vis, target, sizeof target, err);
+  if (there > 0) vis = target; /* flags of an MS that only refers to another are there */
+  if (there < 0 && !strcmp(mode, "restore")) return there;
   if (!strcmp(mode, "list")) return list_versions(vis, result, err);
   *result = json_null();
   if (!*name)

@@ -10,7 +10,6 @@
 #include "kernel/weights.h"
 #include "ms/chunks.h"
 #include "ms/inplace.h"
-#include "ms/ledger.h"
 #include "ms/selection.h"
 #include "ms/setup.h"
 #include "task/inplace_task.h"
@@ -72,6 +71,8 @@ enum {
 typedef struct work_unit {
   const char *path;
   int64_t row0, nrow;
+  const uint8_t *rows; /* sheaf_chunks_options.rows and others */
+  int others;          /* rows whose weights stay; they only get new spectra */
   mode mode;
   int spectra;             /* WEIGHT_SPECTRUM is written */
   int new_wtsp, new_sigsp; /* the column is new: every cell gets a value */
@@ -208,23 +209,41 @@ static int weigh_chunk(work_unit *u, sheaf_chunks *chunks, sheaf_chunk *chunk, s
   return rc < 0 ? rc : put_columns(u, chunks, chunk, err);
 }
 
+/* New spectra that say what WEIGHT and SIGMA do. */
+static int spread_chunk(const work_unit *u, sheaf_chunks *chunks, const sheaf_chunk *chunk,
+                        sheaf_error *err) {
+  const int is_new[2] = {u->new_wtsp, u->new_sigsp};
+  for (int i = 0; i < 2; i++) {
+    const sheaf_cells *from = &chunk->column[C_WEIGHT + i], *to = &chunk->column[C_WTSP + i];
+    if (!is_new[i] || to->ncell == 0 || from->ncell != to->shape[0]) continue;
+    for (int64_t row = 0; row < chunk->nrow; row++)
+      sheaf_weight_spread(cell(chunk, C_WEIGHT + i, row), (size_t)from->ncell, (size_t)to->shape[1],
+                          cell(chunk, C_WTSP + i, row));
+    const int rc = sheaf_chunks_put(chunks, (size_t)(C_WTSP + i), NULL, err);
+    if (rc < 0) return rc;
+  }
+  return 0;
+}
+
 static int weigh_rows(work_unit *u, sheaf_error *err) {
   const unsigned in = SHEAF_CHUNK_READ, out = SHEAF_CHUNK_WRITE;
-  const sheaf_chunk_column columns[] = {
-      {"WEIGHT", u->mode == WEIGHT ? in : out, 0},
-      {"SIGMA", u->mode == SIGMA || u->mode == WEIGHT ? in : out, 0},
-      {"ANTENNA1", in, 0},
-      {"ANTENNA2", in, 0},
-      {"EXPOSURE", in, 0},
-      {"TIME", in, 0},
-      {"FIELD_ID", in, 0},
-      {"OBSERVATION_ID", in, 0},
-      {"SCAN_NUMBER", in, 0},
-      {"WEIGHT_SPECTRUM", out, 0},
-      {"SIGMA_SPECTRUM", out, 0}};
+  const int keep = u->mode == WEIGHT || u->others;
+  const sheaf_chunk_column columns[] = {{"WEIGHT", keep ? in : out, 0},
+                                        {"SIGMA", u->mode == SIGMA || keep ? in : out, 0},
+                                        {"ANTENNA1", in, 0},
+                                        {"ANTENNA2", in, 0},
+                                        {"EXPOSURE", in, 0},
+                                        {"TIME", in, 0},
+                                        {"FIELD_ID", in, 0},
+                                        {"OBSERVATION_ID", in, 0},
+                                        {"SCAN_NUMBER", in, 0},
+                                        {"WEIGHT_SPECTRUM", out, 0},
+                                        {"SIGMA_SPECTRUM", out, 0}};
   const sheaf_chunks_options options = {.path = u->path,
                                         .row0 = u->row0,
                                         .nrow = u->nrow,
+                                        .rows = u->rows,
+                                        .others = u->others,
                                         .columns = columns,
                                         .ncolumn = !u->spectra          ? C_WTSP
                                                    : with_tsys(u->mode) ? C_SIGSP + 1
@@ -234,7 +253,9 @@ static int weigh_rows(work_unit *u, sheaf_error *err) {
   int rc = sheaf_chunks_open(&chunks, &options, err);
   if (rc < 0) return rc;
   while ((rc = sheaf_chunks_next(chunks, &chunk, err)) > 0)
-    if ((rc = weigh_chunk(u, chunks, chunk, err)) < 0) break;
+    if ((rc = u->others ? spread_chunk(u, chunks, chunk, err)
+                        : weigh_chunk(u, chunks, chunk, err)) < 0)
+      break;
   if (rc < 0)
     sheaf_chunks_abandon(chunks);
   else
@@ -243,16 +264,18 @@ static int weigh_rows(work_unit *u, sheaf_error *err) {
 }
 
 static int weigh_unit(const json_t *common, const json_t *args, json_t **value, sheaf_error *err) {
-  work_unit u = {.path = sheaf_value_str(args, "path", ""),
-                 .row0 = sheaf_value_int(args, "row0", 0),
-                 .nrow = sheaf_value_int(args, "nrow", 0),
-                 .mode = find_mode(sheaf_value_str(common, "wtmode", "nyq")),
+  sheaf_inplace_unit unit;
+  work_unit u = {.mode = find_mode(sheaf_value_str(common, "wtmode", "nyq")),
                  .spectra = sheaf_value_bool(common, "spectra", 0),
                  .new_wtsp = sheaf_value_bool(common, "new_wtsp", 0),
                  .new_sigsp = sheaf_value_bool(common, "new_sigsp", 0)};
   int64_t nchan = 1;
-  int rc = sheaf_setup_read(&u.setup, u.path, err);
+  int rc = sheaf_inplace_task_unit(args, &unit, &u.path, err);
   if (rc < 0) return rc;
+  u.row0 = unit.row0;
+  u.nrow = unit.nrow;
+  u.rows = unit.rows;
+  SHEAF_TRY(sheaf_setup_read(&u.setup, u.path, err));
   for (size_t i = 0; i < u.setup.nspw; i++)
     if (u.setup.spw[i].nchan > nchan) nchan = u.setup.spw[i].nchan;
   u.scratch = calloc((size_t)nchan, sizeof *u.scratch);
@@ -261,6 +284,10 @@ static int weigh_unit(const json_t *common, const json_t *args, json_t **value, 
     rc = sheaf_tsys_open(&u.tsys, u.path, &u.setup, common, u.spectra, 0, err);
   if (rc >= 0) rc = weigh_rows(&u, err);
   *value = json_integer(u.done);
+  u.others = 1;
+  if (rc >= 0 && u.rows && u.spectra && (u.new_wtsp || u.new_sigsp)) rc = weigh_rows(&u, err);
+done:
+  free(unit.rows);
   sheaf_tsys_close(u.tsys);
   free(u.scratch);
   sheaf_setup_free(&u.setup);
@@ -281,9 +308,10 @@ typedef struct plan {
 } plan;
 
 static int make_plan(plan *p, const json_t *par, sheaf_error *err) {
-  p->has_wtsp = sheaf_setup_has_column(p->vis, "WEIGHT_SPECTRUM", err);
+  const char *member = sheaf_inplace_member(p->inplace, 0);
+  p->has_wtsp = sheaf_setup_has_column(member, "WEIGHT_SPECTRUM", err);
   if (p->has_wtsp < 0) return p->has_wtsp;
-  p->has_sigsp = sheaf_setup_has_column(p->vis, "SIGMA_SPECTRUM", err);
+  p->has_sigsp = sheaf_setup_has_column(member, "SIGMA_SPECTRUM", err);
   p->spectra = p->has_wtsp || sheaf_value_bool(par, "dowtsp", 0);
   p->new_wtsp = p->spectra && !p->has_wtsp;
   p->new_sigsp = with_tsys(p->mode) && p->spectra && !p->has_sigsp;
@@ -331,11 +359,17 @@ static int add_spectrum(const plan *p, sheaf_edit *edit, const char *name, const
 
 /* A column of spectra that is to be written: made when it is missing, made anew when cells of it
  * are undefined. */
-static int want_spectrum(plan *p, sheaf_edit *edit, const char *member, const char *name,
-                         const char *comment, const char *manager, int *is_new, sheaf_error *err) {
+static int want_spectrum(plan *p, sheaf_edit *edit, size_t i, const char *name, const char *comment,
+                         const char *manager, int *is_new, sheaf_error *err) {
+  const char *member = sheaf_inplace_member(p->inplace, i);
   if (sheaf_edit_has(edit, name)) {
     const int full = sheaf_setup_column_full(member, name, err);
     if (full) return full < 0 ? full : 0;
+    if (sheaf_inplace_rows(p->inplace, i))
+      return sheaf_fail(err, SHEAF_ERR_DATA,
+                        "%s: rows of %s have no value, and it would have to be made anew, also for "
+                        "rows that '%s' does not refer to; call initweights with that MS as vis",
+                        member, name, p->vis);
     *is_new = 1;
     const int rc = sheaf_edit_remove(edit, name, err);
     if (rc < 0) return rc;
@@ -344,17 +378,16 @@ static int want_spectrum(plan *p, sheaf_edit *edit, const char *member, const ch
 }
 
 static int edit_member(plan *p, size_t i, sheaf_error *err) {
-  const char *member = sheaf_inplace_member(p->inplace, i);
   sheaf_edit *edit = sheaf_inplace_edit(p->inplace, i, err);
   int rc = 0;
   if (!edit) return err ? err->code : SHEAF_ERR_IO;
   if (p->mode == DELWTSP) return p->has_wtsp ? sheaf_edit_remove(edit, "WEIGHT_SPECTRUM", err) : 0;
   if (p->mode == DELSIGSP) return p->has_sigsp ? sheaf_edit_remove(edit, "SIGMA_SPECTRUM", err) : 0;
   if (p->spectra)
-    rc = want_spectrum(p, edit, member, "WEIGHT_SPECTRUM", "weight spectrum", "TiledWgtSpectrum",
+    rc = want_spectrum(p, edit, i, "WEIGHT_SPECTRUM", "weight spectrum", "TiledWgtSpectrum",
                        &p->new_wtsp, err);
   if (rc >= 0 && p->spectra && with_tsys(p->mode))
-    return want_spectrum(p, edit, member, "SIGMA_SPECTRUM", "sigma spectrum", "TiledSigtSpectrum",
+    return want_spectrum(p, edit, i, "SIGMA_SPECTRUM", "sigma spectrum", "TiledSigtSpectrum",
                          &p->new_sigsp, err);
   if (rc >= 0 && p->has_sigsp) rc = sheaf_edit_remove(edit, "SIGMA_SPECTRUM", err);
   return rc;
@@ -420,7 +453,10 @@ static int run_units(plan *p, sheaf_job *job, const json_t *par, sheaf_error *er
   if (!common) return sheaf_fail(err, SHEAF_ERR_NOMEM, "initweights: out of memory");
   /* Every unit reads the table of system temperatures: fewer, larger ones. */
   const sheaf_inplace_cut cut = {
-      .written = written, .nwritten = n, .target = with_tsys(p->mode) ? (int64_t)256 << 20 : 0};
+      .written = written,
+      .nwritten = n,
+      .target = with_tsys(p->mode) ? (int64_t)256 << 20 : 0,
+      .partial = p->new_wtsp || p->new_sigsp ? SHEAF_INPLACE_ALL : SHEAF_INPLACE_ROWS};
   rc = sheaf_inplace_task_round(job, p->inplace, &cut, "initweights.weigh", common, merge, p, err);
   json_decref(common);
   return rc;
@@ -429,13 +465,14 @@ static int run_units(plan *p, sheaf_job *job, const json_t *par, sheaf_error *er
 /* What the ledger of a Multi-MS says of the columns is no longer true. */
 static int forget_checksums(const plan *p, sheaf_error *err) {
   static const char *const all[] = {"WEIGHT", "SIGMA", "WEIGHT_SPECTRUM", "SIGMA_SPECTRUM"};
-  if (p->mode == DELWTSP) return sheaf_ledger_forget(p->vis, all + 2, 1, err);
-  if (p->mode == DELSIGSP) return sheaf_ledger_forget(p->vis, all + 3, 1, err);
-  return sheaf_ledger_forget(p->vis, all, sizeof all / sizeof *all, err);
+  if (p->mode == DELWTSP) return sheaf_inplace_task_forget(p->inplace, p->vis, all + 2, 1, err);
+  if (p->mode == DELSIGSP) return sheaf_inplace_task_forget(p->inplace, p->vis, all + 3, 1, err);
+  return sheaf_inplace_task_forget(p->inplace, p->vis, all, sizeof all / sizeof *all, err);
 }
 
 static int work_in_place(plan *p, sheaf_job *job, const json_t *par, sheaf_error *err) {
-  int rc = sheaf_inplace_task_begin(&p->inplace, p->vis, err);
+  static const char *const written[] = {"WEIGHT_SPECTRUM", "SIGMA_SPECTRUM"};
+  int rc = 0;
   for (size_t i = 0; rc >= 0 && i < sheaf_inplace_nmember(p->inplace); i++)
     rc = edit_member(p, i, err);
   if (rc < 0) return rc;
@@ -444,6 +481,8 @@ static int work_in_place(plan *p, sheaf_job *job, const json_t *par, sheaf_error
   SHEAF_TRY(sheaf_inplace_prepare(p->inplace, err));
   if (p->mode < DELWTSP) SHEAF_TRY(run_units(p, job, par, err));
   SHEAF_TRY(sheaf_inplace_commit(p->inplace, p->mode < DELWTSP, err));
+  if (p->mode < DELWTSP && p->spectra)
+    sheaf_inplace_task_show(p->inplace, p->vis, written, with_tsys(p->mode) ? 2 : 1);
   if (p->mode < DELWTSP) sheaf_log(SHEAF_LOG_INFO, "Initialized %lld rows.", (long long)p->nrow);
 done:
   return rc;
@@ -454,10 +493,11 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
             .mode = find_mode(sheaf_value_str(par, "wtmode", "nyq"))};
   int rc = sheaf_ms_check(p.vis, err);
   if (rc < 0) return rc;
+  SHEAF_TRY(sheaf_inplace_task_begin_through(&p.inplace, p.vis, err));
   SHEAF_TRY(make_plan(&p, par, err));
   if (with_tsys(p.mode)) SHEAF_TRY(check_tsys(&p, par, err));
   SHEAF_TRY(work_in_place(&p, job, par, err));
-  SHEAF_TRY(sheaf_inplace_task_history(job, p.vis, err));
+  SHEAF_TRY(sheaf_inplace_task_history(job, sheaf_inplace_home(p.inplace), err));
   *result = json_null();
   rc = 0;
 done:

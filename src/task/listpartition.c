@@ -97,7 +97,7 @@ static scan_entry *find_scan(member_entry *m, int32_t scan) {
 }
 
 /* Sums sub-scans into scans. */
-static int fill_scans(member_entry *m, const sheaf_scans *scans, const sheaf_setup *setups,
+static int fill_scans(member_entry *m, const sheaf_scans *scans, const sheaf_description *descs,
                       sheaf_error *err) {
   int32_t *numbers = NULL;
   int rc = sheaf_scans_numbers(scans, &numbers, &m->nscan, err);
@@ -111,25 +111,25 @@ static int fill_scans(member_entry *m, const sheaf_scans *scans, const sheaf_set
     scan_entry *entry = find_scan(m, sub->scan);
     entry->nrow += sub->nrow;
     for (size_t k = 0; rc >= 0 && k < sub->nddid; k++)
-      rc = add_spw(entry, setups[sub->ddid[k]].spw, setups[sub->ddid[k]].nchan, err);
+      rc = add_spw(entry, descs[sub->ddid[k]].spw, descs[sub->ddid[k]].nchan, err);
   }
   return rc;
 }
 
 static int member_read(member_entry *m, const char *path, sheaf_error *err) {
   sheaf_scans scans = {0};
-  sheaf_setup *setups = NULL;
-  size_t nsetup;
+  sheaf_description *descs = NULL;
+  size_t ndesc;
   int64_t bytes;
   int rc;
   sheaf_path_base(path, m->name, sizeof m->name);
   SHEAF_TRY(sheaf_tree_usage(path, &bytes, err));
   size_text(bytes, m->size, sizeof m->size);
-  SHEAF_TRY(sheaf_setups_read(path, &setups, &nsetup, err));
+  SHEAF_TRY(sheaf_descriptions_read(path, &descs, &ndesc, err));
   SHEAF_TRY(sheaf_scans_read(&scans, path, NULL, NULL, err));
-  SHEAF_TRY(fill_scans(m, &scans, setups, err));
+  SHEAF_TRY(fill_scans(m, &scans, descs, err));
 done:
-  free(setups);
+  free(descs);
   sheaf_scans_free(&scans);
   return rc < 0 ? sheaf_fail_context(err, rc, "sub-MS %s", path) : 0;
 }

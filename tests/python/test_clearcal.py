@@ -296,14 +296,3 @@ def test_a_scratch_column_of_another_type(tmp_path, copy):
             t.putcell("CORRECTED_DATA", row, t.getcell("DATA", row).real)
     with pytest.raises(sheaf.DataError, match="CORRECTED_DATA"):
         sheaf.clearcal(path)
-
-
-@pytest.mark.parametrize("task", ["clearcal", "delmod", "initweights"])
-def test_a_reference_table_is_not_written_through(copy, tmp_path, task):
-    path, reference = copy("linear"), str(tmp_path / "r.ms")
-    with table(path, ack=False) as t:
-        t.query("FIELD_ID == 0").copy(reference).close()
-    before = scratch_cases.digest(path)
-    with pytest.raises(sheaf.Error, match="refers to"):
-        getattr(sheaf, task)(reference)
-    assert scratch_cases.digest(path) == before

@@ -37,6 +37,15 @@ def vis(folder):
 
 
 @pytest.fixture
+def bare(vis):
+    """Without scratch columns."""
+    with table(vis, readonly=False, ack=False) as t:
+        for name in {"CORRECTED_DATA", "MODEL_DATA", "WEIGHT_SPECTRUM", "SIGMA_SPECTRUM"} & set(t.colnames()):
+            t.removecols(name)
+    return vis
+
+
+@pytest.fixture
 def rich(folder):
     """Cells of several shapes, undefined cells, rows in disorder, several observations and polarization setups."""
     simulate("rich.ms", optional=True, extra=True, swapped=True, autos=True, shuffled=True, undefined=("DATA", "MODEL_DATA"),
@@ -162,15 +171,114 @@ def test_writing_goes_to_the_input(vis):
     sheaf.listpartition("ref.mms", verify=True)  # the data are not the Multi-MS's
 
 
-@pytest.mark.parametrize("task", ["clearcal", "delmod", "initweights"])
-def test_tasks_in_place_name_what_they_would_change(task, vis, folder):
-    sheaf.partition(vis, "ref.mms", numsubms=2, copydata=False)
-    sheaf.partition(vis, "ref.ms", createmms=False, copydata=False)
-    before = tree(vis), tree("ref.mms"), tree("ref.ms")
-    for name in ("ref.mms", "ref.ms"):
-        with pytest.raises(Exception, match=f"refers to rows of {folder}/in.ms, which would be changed"):
-            getattr(sheaf, task)(name)
-    assert (tree(vis), tree("ref.mms"), tree("ref.ms")) == before
+def columns_of(path):
+    with table(path, ack=False) as t:
+        return {c: cells(t, c, range(t.nrows())) for c in t.colnames()}
+
+
+IN_PLACE = {
+    "clearcal": [{}, {"addmodel": True}, {"field": "0"}],
+    "initweights": [{"wtmode": "ones"}, {"wtmode": "ones", "dowtsp": True}],
+    "delmod": [{"otf": True, "scr": True}],
+    "flagdata": [{"mode": "manual", "scan": "1", "flagbackup": False}],
+}
+
+
+@pytest.mark.parametrize("how", [{"numsubms": 3}, {"createmms": False}, {"numsubms": 5, "separationaxis": "baseline"}])
+@pytest.mark.parametrize("task", IN_PLACE)
+def test_tasks_in_place_write_to_the_input(task, how, bare, folder, capfd):
+    """What is written to all rows of a Multi-MS without data is what is written to the input by itself."""
+    vis = bare
+    shutil.copytree(vis, "other.ms")
+    sheaf.partition(vis, "ref.mms", copydata=False, **how)
+    for words in IN_PLACE[task]:
+        getattr(sheaf, task)("ref.mms", **words)
+        assert f"ref.mms holds no data of its own: what is written goes to {folder}/in.ms" in capfd.readouterr().err
+        getattr(sheaf, task)("other.ms", **words)
+        assert columns_of(vis) == columns_of("other.ms"), words
+    assert not os.path.exists("ref.mms.flagversions")
+    with table(vis, ack=False) as t:
+        assert check_against_input("ref.mms", vis) == list(range(t.nrows()))
+        names = set(t.colnames())
+    with table("ref.mms", ack=False) as t:
+        assert set(t.colnames()) == names
+    sheaf.listpartition("ref.mms", verify=True)
+
+
+def test_tasks_in_place_change_only_rows_that_are_referred_to(bare):
+    """New columns get values in all rows; in old ones the other rows stay."""
+    vis = bare
+    taql("select from in.ms where SCAN_NUMBER in [1,3] giving part.ms")
+    with table("part.ms", ack=False) as t, table(vis, ack=False) as whole:
+        rows = set(t.rownumbers(whole))
+    before = columns_of(vis)
+    others = [r for r in range(len(before["TIME"])) if r not in rows]
+    assert rows and others
+    sheaf.initweights("part.ms", wtmode="ones", dowtsp=True)
+    now = columns_of(vis)
+    with table(vis, ack=False) as t:
+        for r in range(t.nrows()):
+            assert r not in rows or np.all(t.getcell("WEIGHT", r) == 1)
+            assert np.all(t.getcell("WEIGHT_SPECTRUM", r) == t.getcell("WEIGHT", r))
+    assert all(now["WEIGHT"][r] == before["WEIGHT"][r] and now["SIGMA"][r] == before["SIGMA"][r] for r in others)
+    sheaf.clearcal("part.ms", addmodel=True)
+    with table("part.ms", ack=False) as t:
+        assert {"WEIGHT_SPECTRUM", "CORRECTED_DATA", "MODEL_DATA"} <= set(t.colnames())
+    now = columns_of(vis)
+    assert now["CORRECTED_DATA"] == before["DATA"] == now["DATA"]
+    with table(vis, readonly=False, ack=False) as t:
+        t.putcol("CORRECTED_DATA", 7 * t.getcol("CORRECTED_DATA"))
+    seven = columns_of(vis)["CORRECTED_DATA"]
+    sheaf.clearcal("part.ms")
+    now = columns_of(vis)["CORRECTED_DATA"]
+    assert all(now[r] == (before["DATA"][r] if r in rows else seven[r]) for r in range(len(now)))
+    with pytest.raises(sheaf.Error, match="holds no data but refers to rows"):
+        sheaf.flagdata("part.ms", flagbackup=False)
+
+
+def test_one_sub_ms_of_references_in_place(bare):
+    vis = bare
+    sheaf.partition(vis, "ref.mms", numsubms=3, copydata=False, separationaxis="scan")
+    before = columns_of(vis)
+    with table(members("ref.mms")[1], ack=False) as t, table(vis, ack=False) as whole:
+        rows = set(t.rownumbers(whole))
+    sheaf.initweights(members("ref.mms")[1], wtmode="ones")
+    now = columns_of(vis)
+    for r in range(len(now["WEIGHT"])):
+        if r not in rows:
+            assert now["WEIGHT"][r] == before["WEIGHT"][r]
+    with table(members("ref.mms")[1], ack=False) as t:
+        assert np.all(t.getcol("WEIGHT") == 1)
+
+
+def test_references_into_a_multi_ms_in_place(bare):
+    """Members that are not referred to get the new column, too, or their Multi-MS would not open; the ledger stays true."""
+    vis = bare
+    sheaf.partition(vis, "copy.mms", numsubms=4, separationaxis="scan", flagbackup=False)
+    sheaf.partition("copy.mms", "ref.mms", numsubms=2, scan="1~2", separationaxis="scan", copydata=False)
+    sheaf.clearcal("ref.mms")
+    for name in ("copy.mms", "ref.mms"):
+        now = columns_of(name)
+        assert now["CORRECTED_DATA"] == now["DATA"]
+        sheaf.listpartition(name, verify=True)
+    sheaf.initweights("ref.mms", wtmode="ones")
+    with table("copy.mms", ack=False) as t:
+        hit = np.isin(t.getcol("SCAN_NUMBER"), [1, 2])
+        weights = t.getcol("WEIGHT")
+        assert np.all(weights[hit] == 1) and not np.any(np.all(weights[~hit] == 1, axis=1))
+    for name in ("copy.mms", "ref.mms"):
+        sheaf.listpartition(name, verify=True)
+
+
+def test_columns_of_other_names_are_not_written_through(vis, folder):
+    sheaf.clearcal(vis)
+    sheaf.partition(vis, "ref.mms", numsubms=2, copydata=False, datacolumn="corrected")
+    before = tree(vis)
+    for task in IN_PLACE:
+        words = {"flagbackup": False} if task == "flagdata" else {}
+        with pytest.raises(sheaf.Error, match=f"refers to rows of {folder}/in.ms"):
+            getattr(sheaf, task)("ref.mms", **words)
+    assert tree(vis) == before
 
 
 def test_input_that_moves(vis, folder):

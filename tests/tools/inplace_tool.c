@@ -51,7 +51,7 @@ static int print_units(char **w) {
              (long long)units[i].row0, (long long)units[i].nrow, (long long)units[i].cost,
              units[i].label);
     printf("]\n");
-    free(units);
+    sheaf_inplace_units_free(units, n);
   }
   sheaf_inplace_end(p);
   return rc;
@@ -196,7 +196,7 @@ static int update(char **w) {
   if (rc == 0) rc = list_units(p, atoll(w[1]), &units, &n);
   for (int i = 0; i < passes && rc == 0; i++) rc = run_round(p, units, n, atoi(w[2]));
   if (rc == 0) rc = sheaf_inplace_commit(p, 1, &err);
-  free(units);
+  sheaf_inplace_units_free(units, n);
   sheaf_inplace_end(p);
   return rc;
 }
@@ -209,7 +209,7 @@ static int work(char **w) {
   if (rc < 0) return rc;
   rc = list_units(p, atoll(w[1]), &units, &n);
   if (rc == 0) rc = run_part(p, units, n, (size_t)atoi(w[2]), (size_t)atoi(w[3]));
-  free(units);
+  sheaf_inplace_units_free(units, n);
   sheaf_inplace_end(p);
   return rc;
 }
