@@ -226,7 +226,7 @@ typedef struct content {
   sheaf_selection_texts texts;
   sheaf_select *select;
   sheaf_scans scans;
-  sheaf_setup *setups;
+  sheaf_description *setups;
   size_t nsetup;
 } content;
 
@@ -240,7 +240,7 @@ static void content_free(content *c) {
 static int content_read(content *c, const json_t *selection, sheaf_error *err) {
   int rc = sheaf_ms_check(c->path, err);
   if (rc >= 0) rc = sheaf_selection_read(&c->texts, selection, err);
-  if (rc >= 0) rc = sheaf_setups_read(c->path, &c->setups, &c->nsetup, err);
+  if (rc >= 0) rc = sheaf_descriptions_read(c->path, &c->setups, &c->nsetup, err);
   if (rc >= 0) rc = sheaf_select_open(&c->select, c->path, &c->texts.selection, err);
   if (rc >= 0) rc = sheaf_scans_read(&c->scans, c->path, c->select, NULL, err);
   return rc;
