@@ -11,8 +11,10 @@
 #include "convert.h"
 #include "mms.h"
 #include "par/par.h"
+#include "table/tool.h"
 #include "task/session.h"
 #include "task/task.h"
+#include "tool.h"
 
 /* Raises what sheaf.errors makes of a failure. */
 PyObject *core_raise(const char *task, const sheaf_error *err) {
@@ -50,7 +52,9 @@ static int call_without_gil(const char *name, const json_t *given, json_t **resu
   struct sigaction before[NSIGNAL];
   PyThreadState *state = PyEval_SaveThread();
   take_signals(before);
-  const int rc = sheaf_session_call(name, given, result, err);
+  /* Tasks read and write tables in ways of their own: what tools hold back is written before. */
+  int rc = sheaf_tools_release(err);
+  if (rc >= 0) rc = sheaf_session_call(name, given, result, err);
   *signal = give_signals_back(before);
   PyEval_RestoreThread(state);
   return rc;
@@ -230,9 +234,8 @@ PyMODINIT_FUNC PyInit__core(void);
 
 PyMODINIT_FUNC PyInit__core(void) {
   PyObject *core = PyModule_Create(&module);
-  if (core &&
-      (PyModule_AddStringConstant(core, "version", SHEAF_VERSION) || command_add(core) < 0 ||
-               mms_add(core) < 0)) {
+  if (core && (PyModule_AddStringConstant(core, "version", SHEAF_VERSION) ||
+               command_add(core) < 0 || mms_add(core) < 0 || tool_add(core) < 0)) {
     Py_DECREF(core);
     return NULL;
   }

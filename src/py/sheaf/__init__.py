@@ -19,7 +19,8 @@ __version__ = _core.version
 globals().update(_FUNCTIONS)
 __all__ = sorted(_FUNCTIONS) + _errors.__all__ + ["log_file", "memory", "nservers", "status"]
 _LATER = {"MPICommandClient": "command", "MPIEnvironment": "environment", "MPIInterface": "cluster",
-          "casalog": "casalog", "ParallelTaskHelper": "parallel", "ParallelDataHelper": "paralleldata"}
+          "casalog": "casalog", "ParallelTaskHelper": "parallel", "ParallelDataHelper": "paralleldata",
+          "table": "tabletool", "ms": "mstool"}
 
 
 def log_file(path):

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tool ms: bad input, Multi-MSs, iterating and writing. Values are compared with CASA's in test_tools_casa.py."""
+
+import os
+import shutil
+
+import casacore.tables as ct
+import numpy as np
+import pytest
+
+import inputs
+import sheaf
+from sheaf import ms, table
+
+NOT_OPEN = "ms is not attached to a file"
+
+
+@pytest.fixture
+def copy(tmp_path):
+    path = str(tmp_path / "copy.ms")
+    shutil.copytree(inputs.ngc5921(), path, symlinks=True)
+    return path
+
+
+@pytest.fixture
+def tool():
+    m = ms()
+    yield m
+    m.close()
+
+
+@pytest.mark.parametrize("call", [
+    ("nrow",), ("range", ["time"]), ("select", {"antenna1": 1}), ("msselect", {"field": "1"}), ("selectinit", 0), ("selecttaql", "T"),
+    ("iterinit", []), ("getdata", ["data"]), ("putdata", {}), ("getscansummary",), ("getspectralwindowinfo",), ("getfielddirmeas",),
+    ("metadata",), ("summary",), ("selectchannel",), ("selectpolarization", ["I"]), ("ismultims",), ("reset",)], ids=lambda call: call[0])
+def test_closed(call, tool):
+    with pytest.raises(RuntimeError, match=NOT_OPEN):
+        getattr(tool, call[0])(*call[1:])
+
+
+def test_closed_but_harmless(tool):
+    assert (tool.name(), tool.close(), tool.done(), tool.iswritable(), tool.iternext(), tool.iterend()) == (
+        "none", False, False, False, False, True)
+
+
+BAD = [
+    (("msselect", {"field": "99"}), "Partial or no match for Field ID list [99]"),
+    (("msselect", {"state": "1"}), "State Expression: Partial or no match"),
+    (("msselect", {"nix": "1"}), "msselect knows no nix; it has spw, time,"),
+    (("selecttaql", "ANTENNA1=?=1"), "Parse error at or near '?'"),
+    (("selectinit", -1), "must be a list of positive integers"),
+    (("select", {"antenna1": "a"}), "argument must be an integer"),
+    (("select", {"uvdist": [1.0]}), "two element numeric vector"),
+    (("getdata", ["data"], True, 1), "ifraxisgap is not offered"),
+    (("getdata", ["data"], False, 0, 0), "increment must be 1 or more"),
+    (("getfielddirmeas", "PHASE_DIR", 77), "there are 3 fields"),
+    (("getfielddirmeas", "NIX"), "Illegal FIELD direction column name: NIX"),
+    (("putdata", {"data": np.zeros((2, 63, 22653))}), "MeasurementSet is not writable; use open with nomodify=False"),
+]
+
+
+@pytest.mark.parametrize("call,words", BAD, ids=lambda one: one[0] if isinstance(one, tuple) else "")
+def test_bad_input(call, words, tool):
+    tool.open(inputs.ngc5921())
+    with pytest.raises(RuntimeError) as failure:
+        getattr(tool, call[0])(*call[1:])
+    assert words in str(failure.value)
+
+
+def test_open_what_is_no_ms(tool, tmp_path):
+    with pytest.raises(RuntimeError, match="does not exist"):
+        tool.open(str(tmp_path / "nix.ms"))
+    with pytest.raises(RuntimeError, match="MSv2"):
+        tool.open(inputs.ngc5921() + "/ANTENNA")
+    with pytest.raises(TypeError, match="_thems must be a string"):
+        tool.open(3)
+    with pytest.raises(AttributeError, match="Sheaf's tool ms has no split; it has close, "):
+        tool.split()
+    assert tool.name() == "none"
+
+
+def test_check_finds_ids_that_lead_nowhere(copy, tool):
+    assert tool.open(copy, check=True)
+    tool.close()
+    with ct.table(copy, readonly=False, ack=False) as t:
+        t.putcell("ANTENNA2", 7, 99)
+    with pytest.raises(RuntimeError, match="ANTENNA2 holds 99"):
+        tool.open(copy, check=True)
+    assert tool.name() == "none"
+
+
+@pytest.mark.parametrize("items,words", [
+    ({"data": np.zeros((2, 63, 5))}, "not the shape"), ({"data": np.zeros((2, 62, 1890))}, "cells of DATA have the shape"),
+    ({"flag_row": np.zeros(3, bool)}, "one value for each of 1890 rows"), ({"uvw": np.zeros((3, 1890))}, "Invalid field in putdata: uvw"),
+    ({"corrected_data": np.zeros((2, 63, 1890))}, "column does not exist"), ({"data": np.zeros((2, 63, 3, 9))}, "ifraxis=True"),
+    ({"flag": "a"}, "invalid data type")])
+def test_bad_puts_change_nothing(items, words, copy, tool):
+    tool.open(copy, nomodify=False)
+    tool.msselect({"scan": "2"})
+    with pytest.raises(RuntimeError) as failure:
+        tool.putdata(items)
+    assert words in str(failure.value)
+    tool.close()
+    for name in ("DATA", "FLAG", "FLAG_ROW"):
+        assert np.array_equal(ct.table(copy, ack=False).getcol(name), ct.table(inputs.ngc5921(), ack=False).getcol(name))
+
+
+@pytest.mark.parametrize("prepare,words", [
+    (lambda m: m.selectchannel(2, 0, 1, 1), "channels are selected"), (lambda m: m.selectpolarization(["RR"]), "polarizations are selected"),
+    (lambda m: m.getdata(["data"], average=True), "Averaging not supported"), (lambda m: m.selecttaql("ANTENNA1==99"), "Selected table is empty")])
+def test_puts_into_another_shape_are_refused(prepare, words, copy, tool):
+    tool.open(copy, nomodify=False)
+    tool.msselect({"scan": "2"})
+    prepare(tool)
+    with pytest.raises(RuntimeError, match=words):
+        tool.putdata({"flag": np.ones((2, 63, 1890), bool)})
+
+
+def test_every_step_of_an_iteration_can_be_written(copy, tool):
+    tool.open(copy, nomodify=False)
+    tool.selectinit(0)
+    assert tool.iterinit(["ANTENNA1", "SCAN_NUMBER"], 0.0, 100, False) and tool.iterorigin()
+    steps = 1
+    while True:
+        rec = tool.getdata(["data", "antenna1"])
+        rec["data"] = rec["data"] + rec["antenna1"]
+        assert tool.putdata({"data": rec["data"]})
+        if not tool.iternext():
+            break
+        steps += 1
+    tool.iterend()
+    tool.close()
+    before, after = ct.table(inputs.ngc5921(), ack=False), ct.table(copy, ack=False)
+    wanted = before.getcol("DATA").astype(complex) + before.getcol("ANTENNA1")[:, None, None]
+    assert steps > 226 and np.array_equal(after.getcol("DATA"), wanted.astype(np.complex64))
+
+
+def test_a_multi_ms_is_an_ms(tmp_path, tool):
+    path = str(tmp_path / "ngc.mms")
+    sheaf.partition(inputs.ngc5921(), path, separationaxis="scan", numsubms=3, flagbackup=False)
+    tool.open(path, nomodify=False)
+    assert tool.ismultims() and len(tool.getreferencedtables()) == 3 and tool.nrow() == 22653
+    tool.selectinit(0)
+    tool.msselect({"scan": "2,7"})
+    d = tool.getdata(["data", "time", "antenna1", "antenna2", "scan_number"])
+    assert set(d["scan_number"]) == {2, 7}
+    tool.putdata({"data": d["data"] * 3})
+    tool.close()
+    other = ms()
+    other.open(inputs.ngc5921())
+    other.msselect({"scan": "2,7"})
+    o = other.getdata(["data", "time", "antenna1", "antenna2"])
+    other.close()
+    mine, theirs = (np.lexsort((x["antenna2"], x["antenna1"], x["time"])) for x in (d, o))
+    assert np.array_equal(d["data"][..., mine], o["data"][..., theirs])
+    tool.open(path)
+    tool.msselect({"scan": "7"})
+    other = table()
+    other.open(inputs.ngc5921())
+    rows = other.query("SCAN_NUMBER==7", sortlist="TIME,ANTENNA1,ANTENNA2")
+    mine = tool.getdata(["data", "time", "antenna1", "antenna2"])
+    order = np.lexsort((mine["antenna2"], mine["antenna1"], mine["time"]))
+    assert np.array_equal(mine["data"][..., order], (rows.getcol("DATA") * 3).astype(np.complex64))
+    other.close()
+
+
+def test_shapes_that_vary(tmp_path, tool):
+    """Without selectinit the first data description is taken, as in CASA."""
+    tool.open(inputs.simulated())
+    first = tool.getdata(["data_desc_id", "data"])
+    tool.reset()
+    shapes = []
+    for ddid in range(4):
+        assert tool.selectinit(reset=True) and tool.selectinit(ddid)
+        d = tool.getdata(["data_desc_id", "data"])
+        assert set(d["data_desc_id"]) == {ddid} and d["data"].shape[2] == tool.nrow(True)
+        shapes.append(d["data"].shape[:2])
+    assert first["data"].shape[:2] == shapes[0]
+
+
+def test_summary_is_listobs(tmp_path, tool, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tool.open(inputs.ngc5921())
+    assert tool.summary(listfile="list.txt")["nfields"] == 3 and "Fields: 3" in (tmp_path / "list.txt").read_text()
+    assert tool.summary(wantreturn=False) == {} and os.path.exists("list.txt")
+    with pytest.raises(AttributeError, match="msmetadata has no timesforscan; it has antennanames"):
+        tool.metadata().timesforscan(1)
