@@ -368,8 +368,7 @@ void sheaf_command_date(double time_s, char text[40]) {
   snprintf(text, 40, "%04d/%02d/%02d/%s", y, m, d, clock);
 }
 
-/* "[y/m/d/]h[:m[:s]]" as seconds; *dated: with a date. -1 when it is something else. */
-static int read_time(const char *text, double *time_s, int *dated) {
+int sheaf_command_time(const char *text, double *time_s, int *dated) {
   int y, m, d, n = 0;
   double part[3] = {0, 0, 0}, day = 0;
   *dated = sscanf(text, "%d/%d/%d/%n", &y, &m, &d, &n) == 3 && n > 0;
@@ -393,7 +392,7 @@ static int shift(const char *text, double by_s, char out[40], sheaf_error *err) 
   double time_s;
   int dated;
   char *copy = strdup(text);
-  const int rc = copy ? read_time(trim(copy), &time_s, &dated) : -1;
+  const int rc = copy ? sheaf_command_time(trim(copy), &time_s, &dated) : -1;
   free(copy);
   if (rc < 0)
     return sheaf_fail(err, SHEAF_ERR_ARG,

@@ -30,4 +30,7 @@ int sheaf_command_is_param(const char *member);
 /* "2016/09/02/15:49:20.616" of seconds since MJD 0. */
 void sheaf_command_date(double time_s, char text[40]);
 
+/* "[y/m/d/]h[:m[:s]]" as seconds (since MJD 0 when it is `dated`); -1 when it is something else. */
+int sheaf_command_time(const char *text, double *time_s, int *dated);
+
 #endif

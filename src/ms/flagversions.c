@@ -246,7 +246,7 @@ int sheaf_flagversions_list(const char *vis, sheaf_flagversion **list, size_t *n
 
 /* Whether a hidden directory is one that delete or rename leaves. */
 static int is_debris(const char *name) {
-  return !strncmp(name, ".flags.", 7) && strstr(name, ".sheaf-gone") != NULL;
+  return !strncmp(name, ".flags.", 7) && strstr(name, ".removed") != NULL;
 }
 
 static void sweep_debris(const shelf *s) {
@@ -321,7 +321,7 @@ static void sync_shelf(const shelf *s) {
 /* Moves a directory out of sight and removes it; what a death leaves is swept. */
 static void remove_version(const shelf *s, const char *path) {
   char hidden[4500], base[300];
-  snprintf(hidden, sizeof hidden, "%s/.%s.sheaf-gone", s->path,
+  snprintf(hidden, sizeof hidden, "%s/.%s.removed", s->path,
            sheaf_path_base(path, base, sizeof base));
   (void)sheaf_tree_remove(hidden, NULL);
   sheaf_error ignored;
@@ -445,7 +445,7 @@ static int save(shelf *s, const char *vis, const char *name, const char *comment
   version_path(s, name, path);
   const int replaces = sheaf_path_exists(path);
   /* The stage of one that is to replace another has a name of its own. */
-  snprintf(shown, sizeof shown, "%s%s", path, replaces ? ".sheaf-new" : "");
+  snprintf(shown, sizeof shown, "%s%s", path, replaces ? ".new-version" : "");
   SHEAF_TRY(sheaf_mms_members(vis, &members, &n, err));
   SHEAF_TRY(sheaf_stage_begin(&stage, shown, err));
   snprintf(inner, sizeof inner, "%s/table", stage.path);

@@ -7,6 +7,7 @@
 #define SHEAF_TASKS(X) \
   X(clearcal)          \
   X(delmod)            \
+  X(flagcmd)           \
   X(flagdata)          \
   X(flagmanager)       \
   X(importuvfits)      \
