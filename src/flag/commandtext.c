@@ -9,9 +9,9 @@
 
 #include "base/value.h"
 
-static const char *const not_in_lists[] = {"vis",       "inpfile",  "tbuff",    "flagbackup",
-                                           "action",    "display",  "savepars", "outfile",
-                                           "cmdreason", "overwrite"};
+static const char *const not_in_lists[] = {"vis",       "inpfile",   "tbuff",     "flagbackup",
+                                           "action",    "display",   "savepars",  "outfile",
+                                           "cmdreason", "overwrite", "displaydir"};
 
 static int no_memory(sheaf_error *err) {
   return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for flag commands");

@@ -14,6 +14,7 @@
 #include "flag/units.h"
 #include "ms/setup.h"
 #include "task/flagging.h"
+#include "task/flagsave.h"
 #include "task/inplace_task.h"
 #include "task/registry.h"
 #include "task/selection.h"
@@ -88,7 +89,7 @@ static const sheaf_param params[] = {
     {"fieldcnt", SHEAF_TYPE_BOOL, "False", NULL, NULL, "mode='summary'", "a whole summary for each field", 0},
     {"name", SHEAF_TYPE_STRING, "'Summary'", NULL, NULL, "mode='summary'", "name of the summary", 0},
     {"action", SHEAF_TYPE_STRING, "'apply'", "apply|calculate||none", NULL, NULL, "apply: run; calculate: run without writing; '' or 'none': only save the parameters", 0},
-    {"display", SHEAF_TYPE_STRING, "''", NULL, NULL, "action='apply|calculate'", "pictures of data and flags", 0},
+    {"display", SHEAF_TYPE_STRING, "''", "|none|data|report|both", NULL, "action='apply|calculate'", "pictures (PNG) in displaydir: data: waterfalls before and after; report: flagged fractions, thresholds", 0},
     {"flagbackup", SHEAF_TYPE_BOOL, "True", NULL, NULL, "action='apply'", "save the flags before they are changed", 0},
     {"savepars", SHEAF_TYPE_BOOL, "False", NULL, NULL, NULL, "save the command(s) in FLAG_CMD or outfile", 0},
     {"cmdreason", SHEAF_TYPE_STRING, "''", NULL, NULL, "savepars=True", "reason that is saved with them", 0},
@@ -96,6 +97,7 @@ static const sheaf_param params[] = {
     {"overwrite", SHEAF_TYPE_BOOL, "True", NULL, NULL, "savepars=True", "replace outfile when it exists", 0},
     {"writeflags", SHEAF_TYPE_BOOL, "True", NULL, NULL, NULL, "write the flags", SHEAF_PARAM_HIDDEN},
     {"rflagpersubms", SHEAF_TYPE_BOOL, "False", NULL, NULL, "mode='rflag'", "a Multi-MS: thresholds of each sub-MS by itself, as CASA has them", SHEAF_PARAM_OURS},
+    {"displaydir", SHEAF_TYPE_STRING, "''", NULL, NULL, "display='data|report|both'", "directory for pictures; '': <vis>.flagplots", SHEAF_PARAM_OURS | SHEAF_PARAM_PATH},
 };
 
 const sheaf_param *sheaf_flagdata_params(size_t *n) {
@@ -165,77 +167,6 @@ static int write_devs(const plan *p, const json_t *report, const char *key, shea
   return rc;
 }
 
-/* ---- savepars ---- */
-
-/* Whether a parameter belongs to the mode: its own ones, and the selection as far as it is given. */
-static int belongs(const sheaf_param *param, const json_t *value, const char *mode) {
-  static const char *const selection[] = {"field", "spw",    "antenna",     "timerange",
-                                          "scan",  "intent", "correlation", "array",
-                                          "feed",  "uvrange", "observation"};
-  const int averages = !strcmp(mode, "clip") || !strcmp(mode, "tfcrop") || !strcmp(mode, "rflag");
-  if (json_is_string(value) && json_string_length(value) == 0) return 0;
-  if (json_is_array(value) && json_array_size(value) == 0) return 0;
-  for (size_t i = 0; i < sizeof selection / sizeof *selection; i++)
-    if (!strcmp(param->name, selection[i])) return 1;
-  if (!strcmp(param->name, "chanbin") || !strcmp(param->name, "timebin")) return averages;
-  const char *when = param->when ? strstr(param->when, "mode='") : NULL;
-  if (!when || !strcmp(mode, "manualflag")) return 0;
-  const size_t n = strlen(mode);
-  for (const char *at = when + 6; (at = strstr(at, mode)); at += n)
-    if ((at[-1] == '\'' || at[-1] == '|') && (at[n] == '\'' || at[n] == '|')) return 1;
-  return 0;
-}
-
-/* The call as a command of a list; rflag's with the thresholds that were calculated. */
-static json_t *command_to_save(const plan *p, const json_t *report) {
-  json_t *command = json_object();
-  json_object_set_new(command, "mode", json_string(p->mode));
-  for (size_t i = 0; i < sizeof params / sizeof *params; i++) {
-    const json_t *value = json_object_get(p->par, params[i].name);
-    if (strcmp(params[i].name, "rflagpersubms") && belongs(&params[i], value, p->mode))
-      json_object_set_new(command, params[i].name, sheaf_value_plain(value));
-  }
-  const json_t *first = json_object_get(report, "report0");
-  for (int i = 0; p->calculates && first && i < 2; i++) {
-    const char *key = i ? "freqdev" : "timedev";
-    if (json_object_get(first, key))
-      json_object_set_new(command, key, sheaf_value_plain(json_object_get(first, key)));
-  }
-  return command;
-}
-
-/* What would fail later is told before a flag changes. */
-static int check_saving(const plan *p, sheaf_error *err) {
-  const char *outfile = sheaf_value_str(p->par, "outfile", "");
-  if (!sheaf_value_bool(p->par, "savepars", 0)) return 0;
-  if (*outfile && sheaf_path_exists(outfile) && !sheaf_value_bool(p->par, "overwrite", 1))
-    return sheaf_fail(err, SHEAF_ERR_EXISTS,
-                      "outfile='%s' exists; remove it, or set overwrite=True, before saving the "
-                      "flag commands",
-                      outfile);
-  return 0;
-}
-
-static int save_commands(const plan *p, const json_t *report, int applied, sheaf_error *err) {
-  const char *outfile = sheaf_value_str(p->par, "outfile", "");
-  const char *reason = sheaf_value_str(p->par, "cmdreason", "");
-  const int list = !strcmp(p->mode, "list");
-  if (!sheaf_value_bool(p->par, "savepars", 0) || !strcmp(p->mode, "summary")) return 0;
-  json_t *commands = list ? json_incref(p->commands) : json_pack("[o]", command_to_save(p, report));
-  int rc = 0;
-  if (!commands) return sheaf_fail(err, SHEAF_ERR_NOMEM, "flagdata: no memory for commands");
-  if (*outfile)
-    rc = sheaf_commands_write(outfile, commands, reason, sheaf_value_bool(p->par, "overwrite", 1),
-                              err);
-  else if (sheaf_setup_has_column(p->vis, "DATA_DESC_ID", err) == 0)
-    sheaf_log(SHEAF_LOG_WARN, "%s is a calibration table, which has no FLAG_CMD: give an outfile",
-              p->vis);
-  else
-    rc = sheaf_commands_append(p->vis, commands, applied, reason, err);
-  json_decref(commands);
-  return rc;
-}
-
 /* ---- the call ---- */
 
 static int run_flags(sheaf_job *job, const plan *p, json_t **result, sheaf_error *err) {
@@ -252,17 +183,19 @@ static int run_flags(sheaf_job *job, const plan *p, json_t **result, sheaf_error
   int rc = sheaf_flagging_run(job, &what, result, err);
   if (rc >= 0 && what.calculate) rc = write_devs(p, *result, "timedev", err);
   if (rc >= 0 && what.calculate) rc = write_devs(p, *result, "freqdev", err);
-  if (rc >= 0) rc = save_commands(p, *result, write && !summary, err);
+  if (rc >= 0) rc = sheaf_flagsave_commands(p->par, p->commands, *result, write, err);
   if (rc >= 0 && write && !summary) rc = sheaf_inplace_task_history(job, p->vis, err);
   return rc;
 }
 
-/* No parameter is passed over in silence. */
-static int check_display(const plan *p, sheaf_error *err) {
-  const char *display = sheaf_value_str(p->par, "display", "");
-  if (!*display) return 0;
-  return sheaf_fail(err, SHEAF_ERR_ARG, "display='%s': flagdata makes no pictures yet; use ''",
-                    display);
+/* Flags, and pictures of them. */
+static int act(sheaf_job *job, const plan *p, json_t **result, sheaf_error *err) {
+  sheaf_flagplots *plots = NULL;
+  int rc = sheaf_flagsave_begin_pictures(&plots, p->par, err);
+  if (rc >= 0) rc = run_flags(job, p, result, err);
+  if (rc >= 0) return sheaf_flagsave_end_pictures(plots, *result, err);
+  sheaf_flagplots_free(plots);
+  return rc;
 }
 
 static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *err) {
@@ -273,14 +206,13 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   int rc;
   p.acts = !strcmp(p.action, "apply") || !strcmp(p.action, "calculate");
   p.calculates = !strcmp(p.action, "calculate");
-  SHEAF_TRY(check_display(&p, err));
-  SHEAF_TRY(check_saving(&p, err));
+  SHEAF_TRY(sheaf_flagsave_check(par, err));
   SHEAF_TRY(make_commands(&p, err));
   if (p.acts) {
-    SHEAF_TRY(run_flags(job, &p, result, err));
+    SHEAF_TRY(act(job, &p, result, err));
   } else {
     *result = json_object();
-    SHEAF_TRY(save_commands(&p, NULL, 0, err));
+    SHEAF_TRY(sheaf_flagsave_commands(par, p.commands, NULL, 0, err));
   }
   rc = 0;
 done:
