@@ -117,7 +117,7 @@ static unsigned long long start_time(long pid) {
   const size_t n = fread(text, 1, sizeof text - 1, in);
   fclose(in);
   text[n] = '\0';
-  const char *p = strrchr(text, ')'); /* the program's name may hold anything */
+  const char *p = strrchr(text, ')');        /* the program's name may hold anything */
   if (p && strchr("ZX", p[2])) return ~0ULL; /* it has ended; its parent has not asked yet */
   for (int field = 2; p && field < 22; field++) p = strchr(p + 1, ' ');
   return p ? strtoull(p + 1, NULL, 10) : 0;
