@@ -11,16 +11,16 @@ import sys as _sys
 
 _os.environ.setdefault("HOME", "/")  # casacore aborts at load when there is none
 from sheaf import _core
+from sheaf.casalog import casalog  # the log, not the module of that name
 from sheaf.errors import *
 from sheaf import errors as _errors
 from sheaf.tasks import FUNCTIONS as _FUNCTIONS
 
 __version__ = _core.version
 globals().update(_FUNCTIONS)
-__all__ = sorted(_FUNCTIONS) + _errors.__all__ + ["log_file", "memory", "nservers", "status"]
+__all__ = sorted(_FUNCTIONS) + _errors.__all__ + ["casalog", "log_file", "memory", "nservers", "status"]
 _LATER = {"MPICommandClient": "command", "MPIEnvironment": "environment", "MPIInterface": "cluster",
-          "casalog": "casalog", "ParallelTaskHelper": "parallel", "ParallelDataHelper": "paralleldata",
-          "table": "tabletool", "ms": "mstool"}
+          "ParallelTaskHelper": "parallel", "ParallelDataHelper": "paralleldata", "table": "tabletool", "ms": "mstool"}
 
 
 def log_file(path):
