@@ -28,10 +28,18 @@ static const sheaf_idmap *map_of(const sheaf_reindex *r, const char *column) {
   return NULL;
 }
 
-/* Ids that have no new number (negative: "none") stay; a kept row never refers to a dropped one. */
-static void renumber(int32_t *id, int64_t n, const sheaf_idmap *map) {
-  for (int64_t i = 0; i < n; i++)
-    if (id[i] >= 0 && (size_t)id[i] < map->n && map->to[id[i]] >= 0) id[i] = map->to[id[i]];
+/* Negative ids ("none") stay. A kept row that refers to what is dropped is an error: better no
+ * output than one whose ids lead elsewhere. */
+static int renumber(const char *column, int32_t *id, int64_t n, const sheaf_idmap *map,
+                    sheaf_error *err) {
+  for (int64_t i = 0; i < n; i++) {
+    if (id[i] < 0 || (size_t)id[i] >= map->n) continue;
+    if (map->to[id[i]] < 0)
+      return sheaf_fail(err, SHEAF_ERR_INTERNAL,
+                        "a selected row has %s %d, which the selection leaves out", column, id[i]);
+    id[i] = map->to[id[i]];
+  }
+  return 0;
 }
 
 static void keep_checksum(copy_output *out, const char *column, uint64_t sum) {
@@ -68,9 +76,9 @@ static void take_value(scalar *s, const char *record, int64_t at) {
 
 static int put_block(scalar *s, sheaf_table *table, int64_t row0, int64_t n, sheaf_error *err) {
   const size_t size = s->field->size;
-  if (s->map) renumber((int32_t *)(void *)s->values, n, s->map);
-  const int rc =
-      sheaf_table_put_new(table, s->name, row0, n, s->values, row0 ? s->values - size : NULL, err);
+  int rc = s->map ? renumber(s->name, (int32_t *)(void *)s->values, n, s->map, err) : 0;
+  if (rc < 0) return rc;
+  rc = sheaf_table_put_new(table, s->name, row0, n, s->values, row0 ? s->values - size : NULL, err);
   sheaf_checksum_cells(&s->sum, row0, n, NULL, s->values, size);
   memcpy(s->values - size, s->values + (size_t)(n - 1) * size, size);
   return rc;

@@ -431,6 +431,28 @@ static int compare_int32(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+int sheaf_scans_antennas_listed(const sheaf_scans *scans, const sheaf_ids *antennas) {
+  for (size_t i = 0; i < 2 * scans->nbaseline; i++)
+    if (!antennas->n || !bsearch(&scans->baseline[i], antennas->id, antennas->n,
+                                 sizeof *antennas->id, compare_int32))
+      return 0;
+  return 1;
+}
+
+static int is_pair(const int32_t *one, int32_t a, int32_t b) {
+  return (one[0] == a && one[1] == b) || (one[0] == b && one[1] == a);
+}
+
+int sheaf_scans_baselines_listed(const sheaf_scans *scans, const int32_t *pair, size_t n) {
+  for (size_t i = 0; i < scans->nbaseline; i++) {
+    const int32_t *one = scans->baseline + 2 * i;
+    size_t k = 0;
+    while (k < n && !is_pair(pair + 2 * k, one[0], one[1])) k++;
+    if (k == n) return 0;
+  }
+  return 1;
+}
+
 int sheaf_scans_numbers(const sheaf_scans *scans, int32_t **list, size_t *n, sheaf_error *err) {
   *n = 0;
   *list = malloc((scans->nsubscan + 1) * sizeof **list);

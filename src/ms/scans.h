@@ -44,6 +44,11 @@ typedef struct sheaf_scans {
  * No rows is no error. */
 int sheaf_scans_read(sheaf_scans *scans, const char *ms_path, sheaf_select *select,
                      sheaf_rowsink *sink, sheaf_error *err);
+/* 1 when every antenna of the baselines is in the ascending list. A selection by length or by a
+ * pattern of baselines ('<500m') selects rows without listing their antennas. */
+int sheaf_scans_antennas_listed(const sheaf_scans *scans, const sheaf_ids *antennas);
+/* 1 when every baseline is among the n pairs, in whatever order of its antennas. */
+int sheaf_scans_baselines_listed(const sheaf_scans *scans, const int32_t *pair, size_t n);
 void sheaf_scans_free(sheaf_scans *scans);
 
 /* Distinct scan numbers, ascending; *list is allocated. */

@@ -297,8 +297,10 @@ static PyObject *scans(PyObject *self, PyObject *args) {
   for (size_t i = 0; i < c.scans.nddid; i++)
     json_array_append_new(nrows, json_integer(c.scans.ddid_nrow[i]));
   const sheaf_ids *chosen = &sheaf_select_parsed(c.select)->baseline;
-  json_t *baselines = chosen->given ? pairs_value(chosen->id, chosen->n / 2)
-                                    : pairs_value(c.scans.baseline, c.scans.nbaseline);
+  const int listed =
+      chosen->given && sheaf_scans_baselines_listed(&c.scans, chosen->id, chosen->n / 2);
+  json_t *baselines = listed ? pairs_value(chosen->id, chosen->n / 2)
+                             : pairs_value(c.scans.baseline, c.scans.nbaseline);
   json_t *all = json_pack("{s:I, s:o, s:o, s:o, s:o}", "nrow", (json_int_t)c.scans.nrow, "subscans",
                           subscans, "setups", setups, "ddid_nrow", nrows, "baselines", baselines);
   PyObject *value = all ? convert_from_value(all) : PyErr_NoMemory();

@@ -93,6 +93,7 @@ typedef struct part {
   int64_t *source_rows;  /* [nsource] selected rows of each; NULL where they are shared out */
   int64_t *source_total; /* [nsource] rows of each */
   int64_t selected;      /* rows */
+  int other_antennas;    /* rows have antennas that the parsed selection does not list */
   sheaf_rowlayout layout;
   /* output sub-MSs */
   size_t nunit;
@@ -250,6 +251,8 @@ static int count_source(part *p, size_t s, sheaf_scans *scans, sheaf_error *err)
     rc = 0;
   } else if (rc >= 0) {
     rc = sheaf_scans_read(scans, p->source[s], select, &sink, err);
+    if (!sheaf_scans_antennas_listed(scans, &sheaf_select_parsed(p->select)->antenna))
+      p->other_antennas = 1;
   }
   if (rc >= 0) rc = sheaf_recwriter_finish(&sink.writer, err);
   sheaf_recwriter_free(&sink.writer);
@@ -474,8 +477,16 @@ static int check_whole_cells(const part *p, sheaf_error *err) {
   return 0;
 }
 
-static int plan(part *p, sheaf_error *err) {
+/* New numbers for what the selection leaves out. ANTENNA stays whole where it does not say which
+ * antennas its rows have. */
+static int make_reindex(part *p, sheaf_error *err) {
   sheaf_spwgroups groups;
+  sheaf_selected ids = *sheaf_select_parsed(p->select);
+  if (p->other_antennas) ids.antenna.given = 0;
+  return sheaf_reindex_make(&p->plan.reindex, p->vis, &ids, spw_groups(p, &groups), err);
+}
+
+static int plan(part *p, sheaf_error *err) {
   int rc;
   p->from_mms = sheaf_mms_is(p->vis);
   SHEAF_TRY(sheaf_mms_members(p->vis, &p->source, &p->nsource, err));
@@ -491,8 +502,7 @@ static int plan(part *p, sheaf_error *err) {
     SHEAF_TRY(plan_one_input(p, err));
   else
     SHEAF_TRY(plan_members(p, err));
-  SHEAF_TRY(sheaf_reindex_make(&p->plan.reindex, p->vis, sheaf_select_parsed(p->select),
-                               spw_groups(p, &groups), err));
+  SHEAF_TRY(make_reindex(p, err));
   if (!p->copydata) SHEAF_TRY(check_whole_cells(p, err));
   if (!p->createmms) SHEAF_TRY(apply_ddistart(p, err));
   if (p->copydata) SHEAF_TRY(plan_groups(p, plan_costs(p), err));

@@ -377,6 +377,27 @@ def test_a_selection_is_what_taql_selects(rich, i):
                 assert set(sub_rows("out.mms", sub)) <= set(sub_rows(rich, sub)) or sub == "SOURCE"
 
 
+@pytest.mark.parametrize("axis", [None, *AXES])
+@pytest.mark.parametrize("antenna,short,others", [("<{}m", True, ()), ("!<{}m", False, ()), ("0&1;<{}m", True, (0, 1))])
+def test_baselines_by_length(rich, antenna, short, others, axis):
+    """What is selected by length lists no antennas: ANTENNA and FEED stay whole, and ids right."""
+    place = np.array(column(rich, "ANTENNA", "POSITION"))
+    length = np.linalg.norm(place[:, None] - place[None], axis=2)
+    limit = np.median(length[np.triu_indices(len(place), 1)]) + 1e-3
+    assert np.abs(length - limit).min() > 1e-6
+    names = column(rich, "ANTENNA", "NAME")
+    how = dict(separationaxis=axis, numsubms=3, flagbackup=False) if axis else dict(createmms=False)
+    sheaf.partition(rich, "out.mms", antenna=antenna.format(limit), **how)
+
+    def chosen(row):
+        pair = [names.index(row["ANTENNA1"]), names.index(row["ANTENNA2"])]
+        return (length[tuple(pair)] < limit) == short or sorted(pair) == list(others)
+    assert_rows_equal(read("out.mms"), {k: r for k, r in read(rich).items() if chosen(r)}, skip=("WEIGHT", "SIGMA"))
+    assert sub_rows("out.mms", "ANTENNA") == sub_rows(rich, "ANTENNA")
+    if axis != "spw":  # where windows without rows are left out
+        assert_subtables_equal("out.mms", rich)
+
+
 # 'channels of window': written order, repeats and steps as asked.
 CHANNELS = [("0:1~2", {0: [1, 2]}), ("0:3;0~1,2:0~7^3", {0: [3, 0, 1], 2: [0, 3, 6]}), ("*:0", {w: [0] for w in (0, 1, 2, 4)}),
             ("2:5~30,1", {2: [5, 6, 7], 1: [0]}), ("0:1.0006~1.0024GHz", {0: [1, 2]})]
