@@ -4,7 +4,8 @@
  *
  * The rows of all members are one table. Sorted by place (observation, array, scan, field, data
  * description) and time they are cut into buffers; sorted by buffer, baseline and time each
- * baseline's rows lie together. Nothing is held in memory but what recsort holds. */
+ * baseline's rows lie together. In memory are at most some 100 MiB of them; where there are more, what
+ * recsort holds. */
 #ifndef SHEAF_FLAG_RECORDS_H
 #define SHEAF_FLAG_RECORDS_H
 
@@ -38,11 +39,11 @@ int sheaf_flag_records_write(const sheaf_flag_vis *vis, const sheaf_flag_agents 
 /* Sorts by place, time and row into the file `to`, unless they are: *sorted (recsort.h). */
 int sheaf_flag_records_by_time(const char *path, int64_t n, const char *to, int *sorted,
                                sheaf_error *err);
-/* Numbers the buffers of a file in that order, into `to`, by baseline. `scratch`: a name for a file
- * in between. */
-int sheaf_flag_records_by_baseline(const char *path, int64_t n,
-                                   const sheaf_flag_grouping *grouping, const char *scratch,
-                                   const char *to, sheaf_error *err);
+/* Writes the same records to the file `to`, with their buffers numbered in that order, sorted by buffer
+ * and baseline. Where they take at most 64 MiB, in memory; else with files beside `to`. */
+int sheaf_flag_records_buffers(const sheaf_flag_vis *vis, const sheaf_flag_agents *agents,
+                               const sheaf_flag_grouping *grouping, const char *to, int64_t *n,
+                               sheaf_error *err);
 
 /* Rows of one buffer and whole baselines that are worked on together. */
 typedef struct sheaf_flag_piece {

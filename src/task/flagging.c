@@ -24,7 +24,9 @@
 #include "task/inplace_task.h"
 
 enum { UNIT_SAMPLES = 1 << 22, LEAST_ROWS = 2048 };
-static const int64_t piece_bytes = (int64_t)40 << 20, unit_bytes = (int64_t)24 << 20;
+/* A buffer of rflag that is not larger is read once; others are best where a cache holds them. */
+static const int64_t rflag_bytes = (int64_t)40 << 20, piece_bytes = (int64_t)8 << 20;
+static const int64_t unit_bytes = (int64_t)24 << 20;
 
 typedef struct run {
   sheaf_job *job;
@@ -132,23 +134,18 @@ static int cut_rows(const run *r, units *u, sheaf_error *err) {
 
 /* ---- records ---- */
 
-static int records_by_time(run *r, const sheaf_flag_grouping *grouping, const char *name,
-                           char path[4200], int64_t *n, sheaf_error *err) {
-  char raw[4200];
-  int sorted = 0;
-  snprintf(raw, sizeof raw, "%s/%s.raw", r->folder, name);
-  snprintf(path, 4200, "%s/%s", r->folder, name);
-  int rc = sheaf_flag_records_write(&r->vis, &r->agents, grouping, raw, n, err);
-  if (rc >= 0) rc = sheaf_flag_records_by_time(raw, *n, path, &sorted, err);
-  if (rc >= 0 && sorted) snprintf(path, 4200, "%s", raw);
-  return rc < 0 ? rc : 0;
-}
-
 /* The rows in CASA's order, whole scans; for antint and shadow. */
 static int need_time_order(run *r, sheaf_error *err) {
   const sheaf_flag_grouping plain = {0};
+  char raw[4200];
+  int sorted = 0;
   if (r->by_time[0]) return 0;
-  return records_by_time(r, &plain, "times", r->by_time, &r->ntime, err);
+  snprintf(raw, sizeof raw, "%s/times.raw", r->folder);
+  snprintf(r->by_time, sizeof r->by_time, "%s/times", r->folder);
+  int rc = sheaf_flag_records_write(&r->vis, &r->agents, &plain, raw, &r->ntime, err);
+  if (rc >= 0) rc = sheaf_flag_records_by_time(raw, r->ntime, r->by_time, &sorted, err);
+  if (rc >= 0 && sorted) snprintf(r->by_time, sizeof r->by_time, "%s", raw);
+  return rc < 0 ? rc : 0;
 }
 
 static int make_buffers(run *r, sheaf_error *err) {
@@ -156,13 +153,8 @@ static int make_buffers(run *r, sheaf_error *err) {
       .ntime = sheaf_value_double(r->compiled, "ntime", 0),
       .combinescans = sheaf_value_bool(r->compiled, "combinescans", 0),
       .per_member = r->what->per_member};
-  char path[4200], scratch[4200];
-  int rc = records_by_time(r, &grouping, "rows", path, &r->nbaseline, err);
-  if (rc < 0) return rc;
-  snprintf(scratch, sizeof scratch, "%s/numbered", r->folder);
   snprintf(r->by_baseline, sizeof r->by_baseline, "%s/baselines", r->folder);
-  return sheaf_flag_records_by_baseline(path, r->nbaseline, &grouping, scratch, r->by_baseline,
-                                        err);
+  return sheaf_flag_records_buffers(&r->vis, &r->agents, &grouping, r->by_baseline, &r->nbaseline, err);
 }
 
 /* ---- units of buffers ---- */
@@ -241,11 +233,11 @@ static int cut_buffers(run *r, units *u, sheaf_error *err) {
     bytes[i] = sheaf_flag_loader_bytes(loader, r->vis.nchan[r->vis.spw_of[i]],
                                        (int64_t)r->vis.ncorr[r->vis.pol_of[i]]);
   sheaf_flag_loader_close(loader);
-  const int64_t share = ((int64_t)96 << 20) / sheaf_threads();
-  const int64_t half = sheaf_memory_budget() / 12, budget = half < share ? half : share;
+  const int64_t share = ((int64_t)96 << 20) / sheaf_threads(), half = sheaf_memory_budget() / 12;
+  const int64_t budget = half < share ? half : share, want = has_rflag(r) ? rflag_bytes : piece_bytes;
   if (rc >= 0)
     rc = sheaf_flag_records_pieces(r->by_baseline, r->nbaseline, bytes,
-                                   budget < piece_bytes ? budget : piece_bytes, &pieces, &n, err);
+                                   budget < want ? budget : want, &pieces, &n, err);
   if (rc >= 0)
     rc = r->what->calculate && has_rflag(r) ? group_windows(r, pieces, n, u, err)
                                             : group_pieces(r, pieces, n, u, err);
