@@ -58,26 +58,57 @@ static void close_unit(unit *u) {
   *u = (unit){0};
 }
 
-/* What became of a block. */
-static int patch_block(unit *u, const sheaf_flag_block *b, sheaf_error *err) {
+/* Whether row i of the block changed: 1 its flags, 2 its FLAG_ROW. */
+static int changes(const unit *u, const sheaf_flag_block *b, int64_t i) {
   const size_t cell = (size_t)(b->nchan * b->ncorr);
   const uint8_t *before = sheaf_flag_loader_row_before(u->loader);
-  if (!u->patcher) return 0;
-  for (int64_t i = 0; i < b->rows.n; i++) {
-    const int flags = memcmp(b->flag + (size_t)i * cell, b->original + (size_t)i * cell, cell) != 0;
-    const int row = b->flag_row && before && b->flag_row[i] != before[i];
-    if (!flags && !row) continue;
-    u->rows |= row;
-    const int rc = sheaf_patcher_add(
-        u->patcher, b->rows.members ? b->rows.members[i] : b->rows.member, b->rows.row[i],
-        flags ? b->flag + (size_t)i * cell : NULL, b->nchan, b->ncorr,
-        !row              ? SHEAF_PATCH_ROW_STAYS
-        : b->flag_row[i] ? SHEAF_PATCH_ROW_SET
-                          : SHEAF_PATCH_ROW_CLEAR,
-        err);
-    if (rc < 0) return rc;
-  }
+  const int row = b->flag_row && before && b->flag_row[i] != before[i];
+  return (memcmp(b->flag + (size_t)i * cell, b->original + (size_t)i * cell, cell) != 0) + 2 * row;
+}
+
+/* Whether row i + 1 of the block is the next one of the table. */
+static int is_next(const sheaf_flag_block *b, int64_t i) {
+  return i + 1 < b->rows.n && b->rows.row[i + 1] == b->rows.row[i] + 1 &&
+         (!b->rows.members || b->rows.members[i + 1] == b->rows.members[i]);
+}
+
+/* How many unchanged rows from i on lie between changed ones: they are written as well, as they are,
+ * because a run of rows is one write. */
+static int64_t count_between(const unit *u, const sheaf_flag_block *b, int64_t i) {
+  enum { MOST = 16 };
+  if (i == 0 || !is_next(b, i - 1)) return 0;
+  for (int64_t k = i; k - i < MOST && is_next(b, k); k++)
+    if (changes(u, b, k + 1) & 1) return k + 1 - i;
   return 0;
+}
+
+static int patch_row(unit *u, const sheaf_flag_block *b, int64_t i, int what, sheaf_error *err) {
+  u->rows |= what >> 1;
+  return sheaf_patcher_add(
+      u->patcher, b->rows.members ? b->rows.members[i] : b->rows.member, b->rows.row[i],
+      what & 1 ? b->flag + i * b->nchan * b->ncorr : NULL, b->nchan, b->ncorr,
+      !(what & 2)      ? SHEAF_PATCH_ROW_STAYS
+      : b->flag_row[i] ? SHEAF_PATCH_ROW_SET
+                       : SHEAF_PATCH_ROW_CLEAR,
+      err);
+}
+
+/* What became of a block. */
+static int patch_block(unit *u, const sheaf_flag_block *b, sheaf_error *err) {
+  int64_t between = 0; /* unchanged rows that are written all the same */
+  int last = 0, rc = 0;
+  for (int64_t i = 0; u->patcher && rc >= 0 && i < b->rows.n; i++) {
+    int what = changes(u, b, i);
+    if (!(what & 1) && between == 0 && (last & 1)) between = count_between(u, b, i);
+    if (what & 1) between = 0;
+    if (between > 0) {
+      what |= 1;
+      between--;
+    }
+    if (what) rc = patch_row(u, b, i, what, err);
+    last = what;
+  }
+  return rc < 0 ? rc : 0;
 }
 
 static int finish_unit(unit *u, json_t **value, sheaf_error *err) {
