@@ -159,6 +159,21 @@ def slow(vis):
     assert s["after"] == [2, 2]
 
 
+def test_several_tasks_at_one_time(folder):
+    s = run("""
+        from sheaf.parallel import ParallelTaskWorker
+        workers = [ParallelTaskWorker(f"count('a.mms', kind={kind!r})") for kind in ("dict", "bool")] + [ParallelTaskWorker("1/0")]
+        show(early=workers[0].getResult())
+        for worker in workers: worker.start()
+        show(rows=workers[0].getResult()["rows"], all=workers[1].getResult())
+        try:
+            workers[2].getResult()
+        except ZeroDivisionError:
+            show(raised=True)
+        """, head=SCRIPT, cwd=folder, PYTHONPATH=f"{os.environ['SHEAF_BUILD']}/python:{folder}")
+    assert s["early"] is None and s["rows"] == 22653 and s["all"] is False and s["raised"] is True
+
+
 def test_texts_and_reports():
     from sheaf import ParallelTaskHelper as helper
     assert helper.listToCasaString([5, 1, 2, 3, 3, 7, 8]) == "1~3,5,7~8"

@@ -13,6 +13,7 @@ import copy
 import importlib
 import os
 import sys
+import threading
 
 from sheaf import _core
 from sheaf.casalog import casalog
@@ -417,6 +418,48 @@ class ParallelTaskHelper:
             else:
                 parts.append([number, number])
         return ",".join(str(a) if a == b else f"{a}~{b}" for a, b in parts)
+
+
+class ParallelTaskWorker:
+    """Evaluates an expression, such as the call of a task, in a thread: several tasks share the servers at one time."""
+
+    def __init__(self, cmd):
+        self._code = compile(cmd.strip(), "ParallelTaskWorker", "eval")
+        self._names = self.getEnvironment()
+        self._thread = self._value = self._problem = None
+
+    @staticmethod
+    def getEnvironment():
+        """What the expression may name: tasks, and what the script has defined."""
+        import sheaf
+
+        names = {name: getattr(sheaf, name) for name in sheaf.__all__}
+        casa = sys.modules.get("casatasks")
+        names.update({name: value for name, value in vars(casa).items() if name not in names} if casa else {})
+        names.update(vars(sys.modules["__main__"]))
+        return names
+
+    def start(self):
+        """Starts the thread."""
+        self._thread = threading.Thread(target=self.runCmd, daemon=True)
+        self._thread.start()
+
+    def runCmd(self):
+        """What the thread does."""
+        try:
+            self._value = eval(self._code, self._names)
+        except BaseException as problem:  # for getResult
+            self._problem = problem
+
+    def getResult(self):
+        """Waits for the value. An exception of the expression is raised here; before start, None after a warning."""
+        if self._thread is None:
+            _post("the worker has not been started", "WARN")
+            return None
+        self._thread.join()
+        if self._problem is not None:
+            raise self._problem
+        return self._value
 
 
 def _agree(place, table):
