@@ -14,7 +14,7 @@ def make(path, nrow=600, seed=0, undefined=True):
     """A table like an MS: DATA in two shapes that take turns, with undefined cells, scalars, a sub-table, two columns in one
     manager."""
     rng = np.random.default_rng(seed)
-    desc = [tables.makescacoldesc("TIME", 0.0), tables.makescacoldesc("SCAN", 0, datamanagertype="IncrementalStMan"),
+    desc = [tables.makescacoldesc("TIME", 0.0), tables.makescacoldesc("EXTRA", 0), tables.makescacoldesc("SCAN", 0, datamanagertype="IncrementalStMan"),
             tables.makearrcoldesc("DATA", 0j, ndim=2, valuetype="complex", datamanagertype="TiledShapeStMan",
                                   datamanagergroup="D", comment="visibilities"),
             tables.makearrcoldesc("PAIR1", 0.0, ndim=1, valuetype="float", datamanagertype="TiledShapeStMan",
@@ -24,6 +24,7 @@ def make(path, nrow=600, seed=0, undefined=True):
             tables.makearrcoldesc("ALONE", 0.0, ndim=2, valuetype="float", datamanagertype="TiledShapeStMan",
                                   datamanagergroup="A")]
     t = tables.table(path, tables.maketabdesc(desc), nrow=nrow, ack=False)
+    t.putcol("EXTRA", np.arange(nrow, dtype=np.int32) * 3)
     t.putcol("TIME", np.arange(nrow) * 0.5)
     t.putcol("SCAN", (np.arange(nrow) // 50).astype(np.int32))
     for row in range(nrow):
@@ -52,8 +53,13 @@ def edit(path, *steps):
     return done.stdout
 
 
+def exact(value):
+    """Bytes of numbers; texts, which come as lists or dictionaries, as they are."""
+    return value.tobytes() if isinstance(value, (np.ndarray, np.generic)) else repr(value)
+
+
 def cells(t, column):
-    return [t.getcell(column, r).tobytes() if t.iscelldefined(column, r) else None for r in range(t.nrows())]
+    return [exact(t.getcell(column, r)) if t.iscelldefined(column, r) else None for r in range(t.nrows())]
 
 
 def digest(path):
@@ -61,7 +67,7 @@ def digest(path):
     t = tables.table(path, ack=False)
     found = {}
     for name in t.colnames():
-        found[name] = t.getcol(name).tobytes() if t.isscalarcol(name) else cells(t, name)
+        found[name] = exact(t.getcol(name)) if t.isscalarcol(name) else cells(t, name)
         found[name + " keywords"] = repr(t.getcolkeywords(name))
     found["keywords"] = repr({k: v if k != "SUB" else os.path.basename(v) for k, v in t.getkeywords().items()})
     t.close()

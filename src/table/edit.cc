@@ -27,6 +27,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "table/casacore_log.h"
+#include "table/edit_dat.hh"
 #include "table/edit_impl.h"
 #include "table/guard.hh"
 #include "table/table.h"
@@ -48,179 +49,23 @@ using casacore::Int64;
 using casacore::IPosition;
 using casacore::MemoryIO;
 using casacore::String;
-using casacore::TableAttr;
+
 using casacore::TableDesc;
 using casacore::TableRecord;
 using casacore::uChar;
 using casacore::uInt;
 using casacore::uInt64;
+using sheaf::Dat;
 using sheaf::Failure;
+using sheaf::files_in;
 using sheaf::guard;
+using sheaf::is_file_of;
+using sheaf::Manager;
+using sheaf::Place;
+using sheaf::read_dat;
+using sheaf::write_dat;
 
 namespace {
-
-enum { separate_files = 2 };
-
-// A data manager as table.dat lists it.
-struct Manager {
-  String type;
-  uInt seq;
-  std::vector<uChar> data;  // its own part of table.dat
-};
-
-// Where a column is kept.
-struct Place {
-  String original;  // its name when it was made
-  uInt version, seq;
-  bool shaped;  // of arrays: has a fixed shape
-  IPosition shape;
-};
-
-// All that table.dat says.
-struct Dat {
-  uInt64 nrow = 0;
-  uInt format = 0;  // 0: column data are big endian
-  std::unique_ptr<TableDesc> desc;
-  bool options = false;  // column set -3: has the two below
-  Int storage = separate_files, block = 0;
-  uInt next = 0;  // sequence number of the next manager
-  std::vector<Manager> managers;
-  std::map<String, Place> places;  // by present name
-};
-
-void read_head(AipsIO& io, Dat& dat, const std::string& path) {
-  const uInt version = io.getstart("Table");
-  if (version < 2 || version > 3)
-    throw Failure(SHEAF_ERR_DATA,
-                  path + "/table.dat: version " + std::to_string(version) + " is not known here");
-  if (version == 3) {
-    io >> dat.nrow;
-  } else {
-    uInt nrow;
-    io >> nrow;
-    dat.nrow = nrow;
-  }
-  String kind;
-  io >> dat.format >> kind;
-  if (kind != "PlainTable")
-    throw Failure(SHEAF_ERR_DATA, path + ": is a " + kind.c_str() +
-                                      "; only plain tables can be given columns and keywords: "
-                                      "change the tables that it refers to");
-}
-
-Place read_place(AipsIO& io, bool is_array, const std::string& path) {
-  Place place = {};
-  uInt version;
-  Bool shaped = false;
-  io >> version;
-  if (version != 2)
-    throw Failure(SHEAF_ERR_DATA,
-                  path +
-                      "/table.dat: is of an old kind; casacore brings it up to date when it "
-                      "writes to the table");
-  io >> place.original >> place.version >> place.seq;
-  if (is_array) io >> shaped;
-  if (shaped) io >> place.shape;
-  place.shaped = shaped;
-  return place;
-}
-
-void read_set(AipsIO& io, Dat& dat, const std::string& path) {
-  Int version;
-  io >> version;
-  if (version == -2) {
-    uInt nrow;
-    io >> nrow;
-  } else if (version == -3) {
-    uInt64 nrow;
-    io >> nrow >> dat.storage >> dat.block;
-    dat.options = true;
-  } else {
-    throw Failure(SHEAF_ERR_DATA, path + "/table.dat: its column set is of a kind not known here");
-  }
-  if (dat.storage != separate_files)
-    throw Failure(SHEAF_ERR_DATA, path +
-                                      ": keeps its columns in one file; only tables in separate "
-                                      "files can be given columns and keywords");
-  uInt nmanager;
-  io >> dat.next >> nmanager;
-  for (uInt i = 0; i < nmanager; i++) {
-    Manager m;
-    io >> m.type >> m.seq;
-    dat.managers.push_back(m);
-  }
-  for (uInt i = 0; i < dat.desc->ncolumn(); i++) {
-    const casacore::ColumnDesc& column = dat.desc->columnDesc(i);
-    dat.places[column.name()] = read_place(io, column.isArray(), path);
-  }
-  for (Manager& m : dat.managers) {
-    uInt n;
-    io >> n;
-    m.data.resize(n);
-    if (n) io.get(n, m.data.data());
-  }
-}
-
-Dat read_dat(const std::string& path, const char* name) {
-  char* bytes;
-  size_t n;
-  sheaf_error err;
-  const std::string file = path + "/" + name;
-  const int rc = sheaf_file_read(file.c_str(), &bytes, &n, &err);
-  if (rc < 0) throw Failure(rc, err.text);
-  const std::unique_ptr<char, decltype(&std::free)> owned(bytes, std::free);
-  MemoryIO memory(bytes, n);
-  AipsIO io(&memory);
-  Dat dat;
-  read_head(io, dat, path);
-  dat.desc.reset(new TableDesc("", TableDesc::Scratch));
-  dat.desc->getFile(io, TableAttr(path));
-  read_set(io, dat, path);
-  io.getend();
-  return dat;
-}
-
-bool wide(uInt64 nrow) {
-  return nrow > 0x7fffffffu;
-}
-
-void write_set(AipsIO& io, const Dat& dat) {
-  if (dat.options || wide(dat.nrow)) {
-    io << Int(-3) << dat.nrow << dat.storage << dat.block;
-  } else {
-    io << Int(-2) << static_cast<uInt>(dat.nrow);
-  }
-  io << dat.next << static_cast<uInt>(dat.managers.size());
-  for (const Manager& m : dat.managers) io << m.type << m.seq;
-  for (uInt i = 0; i < dat.desc->ncolumn(); i++) {
-    const casacore::ColumnDesc& column = dat.desc->columnDesc(i);
-    const Place& place = dat.places.at(column.name());
-    io << uInt(2) << place.original << place.version << place.seq;
-    if (column.isArray()) io << Bool(place.shaped);
-    if (place.shaped) io << place.shape;
-  }
-  for (const Manager& m : dat.managers) {
-    io << static_cast<uInt>(m.data.size());
-    if (!m.data.empty()) io.put(static_cast<uInt>(m.data.size()), m.data.data(), false);
-  }
-}
-
-std::vector<uChar> write_dat(const Dat& dat, const std::string& path) {
-  MemoryIO memory;
-  AipsIO io(&memory);
-  if (wide(dat.nrow)) {
-    io.putstart("Table", 3);
-    io << dat.nrow;
-  } else {
-    io.putstart("Table", 2);
-    io << static_cast<uInt>(dat.nrow);
-  }
-  io << dat.format << String("PlainTable");
-  dat.desc->putFile(io, TableAttr(path));
-  write_set(io, dat);
-  io.putend();
-  return std::vector<uChar>(memory.getBuffer(), memory.getBuffer() + memory.length());
-}
 
 // ---- keywords from JSON ----
 
@@ -429,6 +274,7 @@ struct Added {
   uInt seq;
   int type;
   Cells cells;
+  bool moved;  // from another manager, with its cells
 };
 
 // ---- files ----
@@ -438,26 +284,9 @@ void unlink_if_there(const std::string& path) {
     sheaf_log(SHEAF_LOG_WARN, "cannot remove %s: %s", path.c_str(), strerror(errno));
 }
 
-// Whether `name` belongs to data manager `seq`: table.f3, table.f3_TSM1, table.f3i, table.f3.tmp.
-bool is_file_of(const char* name, uInt seq) {
-  const std::string stem = "table.f" + std::to_string(seq);
-  if (std::strncmp(name, stem.c_str(), stem.size()) != 0) return false;
-  const char next = name[stem.size()];
-  return next < '0' || next > '9';
-}
-
 // What a write under another name left behind (base/file.h).
 bool is_hidden_rest(const char* name) {
   return std::strncmp(name, ".table.", 7) == 0 && std::strstr(name, ".sheaf-");
-}
-
-std::vector<std::string> files_in(const std::string& path) {
-  std::vector<std::string> names;
-  DIR* dir = opendir(path.c_str());
-  if (!dir) return names;
-  while (const struct dirent* entry = readdir(dir)) names.push_back(entry->d_name);
-  closedir(dir);
-  return names;
 }
 
 void remove_managers(const std::string& path, const std::set<uInt>& seqs) {
@@ -508,9 +337,18 @@ uInt64 count_rows(const std::string& path) {
   return static_cast<uInt64>(sheaf_table_nrow(opened));
 }
 
+void remove_rest(const std::string& path) {
+  sheaf_error why;
+  struct stat st;
+  if (lstat(path.c_str(), &st) < 0 || !S_ISDIR(st.st_mode))
+    unlink_if_there(path);
+  else if (sheaf_tree_remove(path.c_str(), &why) < 0)
+    sheaf_log(SHEAF_LOG_WARN, "%s", why.text);
+}
+
 void recover(const std::string& path, const Dat& dat) {
   for (const std::string& name : files_in(path))
-    if (is_hidden_rest(name.c_str())) unlink_if_there(path + "/" + name);
+    if (is_hidden_rest(name.c_str())) remove_rest(path + "/" + name);
   const std::set<uInt> used = managers_of(dat);
   sweep(path, pending_dat, used);
   sweep(path, former_dat, used);
@@ -523,13 +361,16 @@ struct sheaf_edit {
   Dat dat;
   std::vector<Added> added;
   std::set<uInt> removed;
-  uInt64 nrow_in_dat = 0;  // what table.dat says, which may be too few
+  std::map<uInt, uInt> shared;  // managers that lose columns: their new number and the old
+  uInt64 nrow_in_dat = 0;       // what table.dat says, which may be too few
   bool changed = false, prepared = false, synced = false, published = false;
 
   std::string file(const std::string& name) const { return path + "/" + name; }
   std::string stem(uInt seq) const { return path + "/table.f" + std::to_string(seq); }
   TableRecord& keywords(const char* column);
   void write_new();
+  void write_pending();
+  void unshare();
   void prepare();
   void sync();
   void publish();
@@ -570,16 +411,66 @@ void make_column(const sheaf_edit& edit, const Added& a) {
         err);
 }
 
+// All cells of a column, from where they are to its new manager.
+void move_cells(const std::string& path, const std::string& name) {
+  sheaf_error err;
+  sheaf_tiles *opened_from, *opened_to;
+  check(sheaf_tiles_open(&opened_from, path.c_str(), name.c_str(), 0, &err), err);
+  const std::unique_ptr<sheaf_tiles, CloseTiles> from(opened_from);
+  check(sheaf_tiles_open_pending(&opened_to, path.c_str(), name.c_str(), 1, &err), err);
+  const std::unique_ptr<sheaf_tiles, CloseTiles> to(opened_to);
+  sheaf_tiles_info info;
+  sheaf_tiles_describe(opened_from, &info);
+  std::vector<char> cells;
+  for (int64_t row = 0, n; row < info.nrow; row += n) {
+    sheaf_tiles_span span;
+    sheaf_tiles_cube cube;
+    check(sheaf_tiles_span_at(opened_from, row, &span, &err), err);
+    n = span.nrow;
+    if (span.cube < 0) continue;
+    check(sheaf_tiles_cube_at(opened_from, span.cube, &cube, &err), err);
+    int64_t cell = info.size;
+    for (int i = 0; i < cube.ndim; i++) cell *= cube.shape[i];
+    n = std::min(n, std::max<int64_t>(1, (1 << 22) / std::max<int64_t>(cell, 1) / 8 * 8));
+    cells.resize(static_cast<size_t>(n * cell));
+    const sheaf_tiles_rows rows = {nullptr, row, n};
+    check(sheaf_tiles_read(opened_from, &rows, nullptr, cells.data(), cells.size(), &err), err);
+    check(sheaf_tiles_write(opened_to, &rows, nullptr, cells.data(), cells.size(), &err), err);
+  }
+  check(sheaf_tiles_finish(opened_to, &err), err);
+}
+
 }  // namespace
 
-void sheaf_edit::write_new() {
+void sheaf_edit::write_pending() {
   sheaf_error err;
   const std::vector<uChar> bytes = write_dat(dat, path);
   check(sheaf_file_replace(file(pending_dat).c_str(), bytes.data(), bytes.size(), &err), err);
   struct stat st;
   if (stat(file("table.dat").c_str(), &st) == 0)
     chmod(file(pending_dat).c_str(), st.st_mode & 07777);
-  for (const Added& a : added) make_column(*this, a);
+}
+
+void sheaf_edit::write_new() {
+  write_pending();
+  for (const Added& a : added) {
+    make_column(*this, a);
+    if (a.moved) move_cells(path, a.name);
+  }
+}
+
+// After everything else was written: the old manager may have got new values meanwhile.
+void sheaf_edit::unshare() {
+  for (const auto& one : shared) {
+    std::set<String> stay;
+    for (const auto& place : dat.places)
+      if (place.second.seq == one.first) stay.insert(place.first);
+    const std::string work = file(".table.f" + std::to_string(one.first) + ".sheaf-copy");
+    for (Manager& m : dat.managers)
+      if (m.seq == one.first)
+        m.data = sheaf::unshare(path, dat.nrow, one.second, one.first, stay, work);
+  }
+  if (!shared.empty()) write_pending();
 }
 
 void sheaf_edit::prepare() {
@@ -595,6 +486,7 @@ void sheaf_edit::prepare() {
 
 void sheaf_edit::sync() {
   if (synced || !prepared) return;
+  unshare();
   for (const std::string& name : files_in(path))
     for (const Added& a : added)
       if (is_file_of(name.c_str(), a.seq)) sync_file(file(name), false);
@@ -616,6 +508,7 @@ void sheaf_edit::undo() {
   prepared = synced = false;
   std::set<uInt> seqs;
   for (const Added& a : added) seqs.insert(a.seq);
+  for (const auto& one : shared) seqs.insert(one.first);
   remove_managers(path, seqs);
   unlink_if_there(file(pending_dat));
 }
@@ -636,6 +529,7 @@ void sheaf_edit::publish() {
   prepared = synced = changed = false;
   published = true;
   added.clear();
+  shared.clear();
   sync_file(path, true);
 }
 
@@ -709,8 +603,12 @@ int sheaf_edit_add(sheaf_edit* edit, const sheaf_edit_column* c, sheaf_error* er
     must_be_open(edit);
     if (sheaf_edit_has(edit, c->name))
       throw Failure(SHEAF_ERR_EXISTS, edit->path + ": has a column " + c->name + " already");
-    Added a = {c->name, c->manager ? c->manager : std::string(c->name) + "Tiled", edit->dat.next,
-               c->type, cells_like(edit->path, c->like)};
+    Added a = {c->name,
+               c->manager ? c->manager : std::string(c->name) + "Tiled",
+               edit->dat.next,
+               c->type,
+               cells_like(edit->path, c->like),
+               false};
     if (a.cells.ndim == 0) {
       sheaf_column like;
       a.cells.ndim = 2;
@@ -734,29 +632,83 @@ int sheaf_edit_add(sheaf_edit* edit, const sheaf_edit_column* c, sheaf_error* er
   });
 }
 
+namespace {
+
+void drop_manager(sheaf_edit* edit, uInt seq) {
+  auto& list = edit->dat.managers;
+  list.erase(
+      std::remove_if(list.begin(), list.end(), [&](const Manager& m) { return m.seq == seq; }),
+      list.end());
+  auto& added = edit->added;
+  const size_t before = added.size();
+  added.erase(
+      std::remove_if(added.begin(), added.end(), [&](const Added& a) { return a.seq == seq; }),
+      added.end());
+  if (edit->shared.erase(seq) == 0 && added.size() == before) edit->removed.insert(seq);
+}
+
+[[noreturn]] void refuse_shared(const sheaf_edit* edit, const char* column, const String& other,
+                                const String& manager) {
+  throw Failure(SHEAF_ERR_DATA, edit->path + ": column " + column + " shares its storage with " +
+                                    other.c_str() + " in an " + manager.c_str() +
+                                    ", from which it cannot be removed by itself");
+}
+
+// A tiled column gets a manager of its own, into which its cells are copied.
+void move_out(sheaf_edit* edit, const String& name, const char* because, const String& manager) {
+  sheaf_error err;
+  sheaf_tiles* opened;
+  const int rc = sheaf_tiles_open(&opened, edit->path.c_str(), name.c_str(), 0, &err);
+  check(rc, err);
+  if (rc != 0) refuse_shared(edit, because, name, manager);
+  const std::unique_ptr<sheaf_tiles, CloseTiles> tiles(opened);
+  sheaf_tiles_info info;
+  sheaf_tiles_describe(opened, &info);
+  edit->added.push_back(
+      {name, name + "Tiled", edit->dat.next, info.type, tiled_cells(opened), true});
+  edit->dat.places.at(name).seq = edit->dat.next;
+  edit->dat.managers.push_back({"TiledShapeStMan", edit->dat.next, {}});
+  edit->dat.next++;
+}
+
+// The columns `others` stay, without what they share with `column`.
+void part_from(sheaf_edit* edit, const char* column, uInt seq, const std::vector<String>& others) {
+  if (edit->shared.count(seq)) return;
+  for (Manager& m : edit->dat.managers) {
+    if (m.seq != seq) continue;
+    if (m.type.startsWith("Tiled")) {
+      const String type = m.type;
+      for (const String& name : others) move_out(edit, name, column, type);
+      drop_manager(edit, seq);
+    } else if (sheaf::can_unshare(m.type)) {
+      m.seq = edit->dat.next++;
+      for (const String& name : others) edit->dat.places.at(name).seq = m.seq;
+      edit->shared[m.seq] = seq;
+      edit->removed.insert(seq);
+    } else {
+      refuse_shared(edit, column, others[0], m.type);
+    }
+    return;
+  }
+}
+
+}  // namespace
+
 int sheaf_edit_remove(sheaf_edit* edit, const char* column, sheaf_error* err) {
   return guard(err, edit->path.c_str(), [&] {
     must_be_open(edit);
     if (!sheaf_edit_has(edit, column))
       throw Failure(SHEAF_ERR_NOTFOUND, edit->path + ": no column " + column);
     const uInt seq = edit->dat.places.at(column).seq;
+    std::vector<String> others;
     for (const auto& other : edit->dat.places)
-      if (other.second.seq == seq && other.first != column)
-        throw Failure(SHEAF_ERR_DATA, edit->path + ": column " + column +
-                                          " shares its storage with " + other.first.c_str() +
-                                          " and cannot be removed by itself");
+      if (other.second.seq == seq && other.first != column) others.push_back(other.first);
+    if (others.empty())
+      drop_manager(edit, seq);
+    else
+      part_from(edit, column, seq, others);
     edit->dat.desc->removeColumn(column);
     edit->dat.places.erase(column);
-    auto& list = edit->dat.managers;
-    list.erase(
-        std::remove_if(list.begin(), list.end(), [&](const Manager& m) { return m.seq == seq; }),
-        list.end());
-    auto& added = edit->added;
-    const size_t before = added.size();
-    added.erase(
-        std::remove_if(added.begin(), added.end(), [&](const Added& a) { return a.seq == seq; }),
-        added.end());
-    if (added.size() == before) edit->removed.insert(seq);
     edit->changed = true;
     return 0;
   });
@@ -826,6 +778,7 @@ void sheaf_edit_adopt(sheaf_edit* edit) {
   edit->prepared = edit->synced = edit->changed = false;
   edit->added.clear();
   edit->removed.clear();
+  edit->shared.clear();
 }
 
 void sheaf_edit_leave(sheaf_edit* edit) {

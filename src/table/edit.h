@@ -63,8 +63,11 @@ json_t *sheaf_edit_keywords(const sheaf_edit *edit, const char *column);
 
 /* SHEAF_ERR_EXISTS when there is such a column. */
 int sheaf_edit_add(sheaf_edit *edit, const sheaf_edit_column *column, sheaf_error *err);
-/* Removes a column. SHEAF_ERR_NOTFOUND when there is none; SHEAF_ERR_DATA when it shares its
- * storage manager with columns that stay. */
+/* Removes a column. Columns that share its storage manager stay: tiled ones get managers of their
+ * own, standard managers lose the column in a copy of their files (casacore does
+ * it, at the sync), which takes the place of the old ones with the commit. Both need room for these
+ * copies. SHEAF_ERR_NOTFOUND when there is none; SHEAF_ERR_DATA when another kind of manager is
+ * shared. */
 int sheaf_edit_remove(sheaf_edit *edit, const char *column, sheaf_error *err);
 /* Sets a keyword of the table (column NULL) or of a column: text, bool, integer, real, a list of
  * one of these, a list of lists of numbers ([[0,63],[0,63]]: a 2-D array, inner lists fastest), or

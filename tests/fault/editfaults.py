@@ -9,6 +9,7 @@ from inplacefaults import lock_and_put
 
 ADD = ["add:NEW:9:DATA", "add:MARK:0:DATA", "set::K:[1,2,3]", "prepare", "fill:NEW:0", "fill:MARK:1", "sync", "commit"]
 REMOVE = ["remove:ALONE", "drop::WORD", "set:DATA:UNIT:\"mJy\"", "commit"]
+SHARE = ["remove:PAIR1", "remove:EXTRA", "commit"]  # both share a manager, a tiled and a standard one
 
 
 class Place:

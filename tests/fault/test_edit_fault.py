@@ -14,9 +14,10 @@ import editfaults  # noqa: E402
 
 ADD = editfaults.ADD
 REMOVE = editfaults.REMOVE
+SHARE = editfaults.SHARE
 
 
-@pytest.mark.parametrize("steps", (ADD, REMOVE), ids=("add", "remove"))
+@pytest.mark.parametrize("steps", (ADD, REMOVE, SHARE), ids=("add", "remove", "share"))
 @pytest.mark.parametrize("do, sticky", (("KILL", 0), ("ENOSPC", 1), ("EIO", 0)))
 def test_every_instant(steps, do, sticky, tmp_path):
     place = editfaults.Place(str(tmp_path), steps)

@@ -7,7 +7,7 @@
  * COMMENT) remove:NAME    set:COLUMN:KEYWORD:JSON    drop:COLUMN:KEYWORD    (COLUMN "" is the
  * table) prepare  sync  commit  close  begin  touch  recover fill:NAME:BYTE                 every
  * byte of every cell of a pending column, row by row in blocks list prints the keywords of the
- * table */
+ * table  shell:COMMAND */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +88,8 @@ static int list(void) {
 static int step(char **w) {
   if (!strcmp(w[0], "touch")) return sheaf_table_touch(table, &err);
   if (!strcmp(w[0], "recover")) return sheaf_edit_recover(table, &err);
+  if (!strcmp(w[0], "shell"))
+    return system(w[1]) == 0 ? 0 : sheaf_fail(&err, SHEAF_ERR_IO, "shell");
   if (!strcmp(w[0], "fill")) return fill(w[1], atoi(w[2]));
   if (!strcmp(w[0], "close")) {
     sheaf_edit_close(edit);
