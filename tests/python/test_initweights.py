@@ -258,7 +258,7 @@ def test_ngc5921_has_its_weights(tmp_path):
 
 
 def test_spectra_in_a_shared_manager(tmp_path):
-    """As python-casacore adds them when no storage manager is named: beside the scalars, and WEIGHT perhaps too."""
+    """As python-casacore adds them when no storage manager is named: in a standard one that is there."""
     from casacore import tables
     path, plain = str(tmp_path / "a.ms"), str(tmp_path / "b.ms")
     simulate.simulate(path, storage="standard")
@@ -266,7 +266,7 @@ def test_spectra_in_a_shared_manager(tmp_path):
     with tables.table(path, readonly=False, ack=False) as t:
         t.addcols(tables.makearrcoldesc("SIGMA_SPECTRUM", 0.0, ndim=2, valuetype="float"))
         manager = next(v for v in t.getdminfo().values() if "SIGMA_SPECTRUM" in v["COLUMNS"])
-        assert manager["TYPE"] == "StandardStMan" and len(manager["COLUMNS"]) > 5
+        assert manager["TYPE"] == "StandardStMan" and len(manager["COLUMNS"]) > 1
         t.putcell("SIGMA_SPECTRUM", 0, np.ones(t.getcell("DATA", 0).shape, "f4"))
     for name in (path, plain):
         sheaf.initweights(name, wtmode="ones", dowtsp=True)
