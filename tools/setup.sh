@@ -5,7 +5,7 @@
 # cannot convert times and positions.
 packages="build-essential ccache cmake pkg-config casacore-dev libcfitsio-dev casacore-data-observatories casacore-data-tai-utc
 libopenmpi-dev openmpi-bin libjansson-dev libxxhash-dev libfftw3-dev libcmocka-dev python3-dev python3-numpy
-python3-pytest python3-casacore xz-utils"
+python3-pytest python3-casacore python3-scipy xz-utils"
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }

@@ -252,7 +252,7 @@ void MsTool::open(const std::string& path, bool nomodify, bool lock, bool check)
   check_reference(path);
   const auto locking = lock       ? TableLock::PermanentLocking
                        : nomodify ? TableLock::UserNoReadLocking
-                                  : TableLock::AutoLocking;
+                                  : TableLock::AutoNoReadLocking;
   ms = MeasurementSet(path, TableLock(locking), nomodify ? Table::Old : Table::Update);
   selected = ms;
   parsed = std::make_unique<MSSelection>();

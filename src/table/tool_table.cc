@@ -317,10 +317,11 @@ void add_keyword_queries(TableMethods& m) {
   });
 }
 
-// Without a word about locks: for reading none is taken, for update one with the first change.
+// Without a word about locks: for reading none is taken, for update one with the first change. Two
+// that hold read locks and want to write would wait for each other for ever.
 Record default_lock(bool nomodify) {
   Record lock;
-  lock.define("option", nomodify ? "usernoread" : "auto");
+  lock.define("option", nomodify ? "usernoread" : "autonoread");
   return lock;
 }
 
