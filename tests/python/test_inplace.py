@@ -213,7 +213,8 @@ def test_column_through_casacore_is_one_unit(made):
     assert len(json.loads(ok("units", made["vla"], 100000, "FLAG,FLAG_ROW"))) == 1
 
 
-def test_readers_see_old_or_new(made, tmp_path):
+@pytest.mark.parametrize("nproc", (2, 4, 8))
+def test_readers_see_old_or_new(made, nproc, tmp_path):
     """Processes write FLAG and CORRECTED_DATA while casacore reads the same cells."""
     source = made["windows"]
     path = copy(source, tmp_path / "t.ms")
@@ -228,7 +229,7 @@ def test_readers_see_old_or_new(made, tmp_path):
         writer.putcell("FLAG", row, s.getcell("FLAG", row))
     writer.close()
     s.close()
-    job = subprocess.Popen([TOOL, "update", path, "20000", "8", "3"], stdout=subprocess.PIPE, text=True)
+    job = subprocess.Popen([TOOL, "update", path, "20000", str(nproc), "3"], stdout=subprocess.PIPE, text=True)
     looks = 0
     reader = tables.table(path, ack=False, lockoptions="usernoread")
     while job.poll() is None or looks < 3:
@@ -243,6 +244,42 @@ def test_readers_see_old_or_new(made, tmp_path):
     assert cells(reader, "FLAG") == new
     reader.close()
     assert expect(path, source) == []
+    serial = copy(source, tmp_path / "serial.ms")
+    ok("update", serial, 1 << 40, 0)
+    a, b = tables.table(path, ack=False), tables.table(serial, ack=False)
+    for name in a.colnames():
+        assert cells(a, name) == cells(b, name), name
+    a.close()
+    b.close()
+
+
+def open_below(pid, path):
+    """Descriptors of a process and its children that lie below a path; None when it is gone."""
+    found = 0
+    try:
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                found += os.readlink(f"/proc/{pid}/fd/{name}").startswith(path + "/")
+            except FileNotFoundError:
+                pass
+    except FileNotFoundError:
+        return None
+    return found
+
+
+@pytest.mark.parametrize("name", ("windows", "mixed"))
+def test_at_most_eight_descriptors(made, name, tmp_path):
+    """Of files of the MS, in a unit that reads and writes, with more tiled columns than that."""
+    path = copy(made[name], tmp_path / "t.ms")
+    job = subprocess.Popen([TOOL, "update", path, str(1 << 40), "0", "20"], stdout=subprocess.PIPE, text=True)
+    most = looks = 0
+    while job.poll() is None:
+        found = open_below(job.pid, path)
+        if found is not None:
+            most = max(most, found)
+            looks += 1
+    assert job.wait() == 0, job.stdout.read()
+    assert looks > 20 and 1 <= most <= 8, (looks, most)
 
 
 def test_one_task_at_a_time(made, tmp_path):

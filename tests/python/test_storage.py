@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MSs in storage that is not tiled files of this machine's byte order: Dysco, big endian, multi-file and multi-hdf5 tables,
+adios2. Tasks give what casacore reads, whichever way a column takes."""
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
+tables = pytest.importorskip("casacore.tables")
+import sheaf  # noqa: E402
+from runs import BUILD, LIMIT_S, SHEAF  # noqa: E402
+import inputs  # noqa: E402
+from test_inplace import cells, records  # noqa: E402
+
+TOOL = os.path.join(BUILD, "tests", "inplace_tool")
+COLUMNS = ["DATA", "FLAG", "WEIGHT", "UVW", "TIME", "ANTENNA1"]
+DYSCO = {"dataBitCount": 8, "weightBitCount": 12, "distribution": "TruncatedGaussian", "normalization": "AF",
+         "studentTNu": 0.0, "distributionTruncation": 2.5}
+
+COPY = """
+import sys
+from casacore import tables
+t = tables.table(sys.argv[1], ack=False)
+t.copy(sys.argv[2], deep=True, valuecopy=True, endian=sys.argv[3]).close()
+"""
+
+
+def as_dysco(plain, path):
+    """DATA is compressed by casacore itself; what it reads back is what counts."""
+    with tables.table(plain, ack=False) as t:
+        t.copy(path, deep=True, valuecopy=True).close()
+        n, shape = t.nrows(), t.getcell("DATA", 0).shape
+        data = t.getcol("DATA")
+    with tables.table(path, readonly=False, ack=False) as t:
+        t.removecols("DATA")
+        desc = tables.makearrcoldesc("DATA", 0j, ndim=2, shape=list(shape), options=5, valuetype="complex")
+        info = {"TYPE": "DyscoStMan", "NAME": "DyscoData", "SPEC": DYSCO}
+        t.addcols(tables.maketabdesc(desc), info)
+        t.putcol("DATA", data[:n])
+    return path
+
+
+def as_option(plain, path, option):
+    """A copy by a casacore that is told to keep all columns in one file."""
+    rc = path + ".casarc"
+    with open(rc, "w") as f:
+        f.write(f"table.storage.option: {option}\n")
+    done = subprocess.run([sys.executable, "-c", COPY, plain, path, "local"], capture_output=True, text=True,
+                          env=dict(os.environ, CASARCFILES=rc), timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def as_endian(plain, path):
+    done = subprocess.run([sys.executable, "-c", COPY, plain, path, "big" if sys.byteorder == "little" else "little"],
+                          capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def as_adios2(plain, path):
+    with tables.table(plain, ack=False) as t:
+        info = t.getdminfo("DATA")
+    info.update(TYPE="Adios2StMan", SPEC={})
+    with tables.table(plain, ack=False) as t:
+        t.copy(path, deep=True, valuecopy=True, dminfo={"*1": info}).close()
+    return path
+
+
+KINDS = {"dysco": (as_dysco, "through casacore"), "endian": (as_endian, "through its tiles"),
+         "multifile": (lambda a, b: as_option(a, b, "multifile"), "through casacore"),
+         "multihdf5": (lambda a, b: as_option(a, b, "multihdf5"), "through casacore"),
+         "adios2": (as_adios2, "through casacore")}
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A function that makes an MS of a kind once; the test is skipped where casacore lacks that storage."""
+    folder = tmp_path_factory.mktemp("stored")
+    plain = str(folder / "plain.ms")
+    with tables.table(inputs.simulated(), ack=False) as t:  # Dysco wants the same baselines at every time
+        t.query("DATA_DESC_ID == 0").copy(plain, deep=True).close()
+    made = {}
+
+    def get(kind):
+        if kind not in made:
+            try:
+                made[kind] = KINDS[kind][0](plain, str(folder / kind))
+            except (RuntimeError, AssertionError) as e:
+                made[kind] = e
+        if isinstance(made[kind], Exception):
+            if any(word in str(made[kind]) for word in ("not found in CASACORE_LDPATH", "HDF5", "unknown data manager")):
+                pytest.skip("casacore lacks it")
+            raise made[kind]
+        return made[kind]
+    return get
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chunks_are_what_casacore_reads(kind, stored, tmp_path):
+    path = stored(kind)
+    with tables.table(path, ack=False) as t:
+        n = t.nrows()
+        wanted = [cells(t, c) for c in COLUMNS]
+    done = subprocess.run([TOOL, "read", path, "0", str(n), "0", ",".join(COLUMNS), str(tmp_path / "out")], text=True,
+                          capture_output=True, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stdout
+    found = records(tmp_path / "out")
+    assert len(found) == n * len(COLUMNS)
+    for row, _, _, column, _, data in found:
+        assert (wanted[column][row] or b"") == data, (row, COLUMNS[column])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tasks_give_what_casacore_gives(kind, stored, tmp_path):
+    path, copy, mms = stored(kind), str(tmp_path / "t.ms"), str(tmp_path / "t.mms")
+    sheaf.partition(path, mms, numsubms=2, flagbackup=False, separationaxis="scan")
+    keys = ("TIME", "ANTENNA1", "ANTENNA2", "DATA_DESC_ID", "SCAN_NUMBER")
+    found = []
+    for name in (path, mms):
+        with tables.table(name, ack=False) as t:
+            order = np.lexsort([t.getcol(k) for k in keys])
+            found.append({c: t.getcol(c)[order].tobytes() for c in ("DATA", "FLAG", "TIME", "UVW")})
+    assert found[0] == found[1]
+    subprocess.run(["cp", "-r", path, copy], check=True)
+    if kind.startswith("multi"):
+        with pytest.raises(sheaf.Error, match="keeps its columns in one file"):
+            sheaf.clearcal(copy)
+        return
+    sheaf.clearcal(copy)
+    sheaf.initweights(copy, wtmode="ones")
+    with tables.table(copy, ack=False) as t:
+        assert t.getcol("CORRECTED_DATA").tobytes() == t.getcol("DATA").tobytes() and np.all(t.getcol("WEIGHT") == 1)
+        assert t.getcol("DATA").tobytes() == tables.table(path, ack=False).getcol("DATA").tobytes()
+
+
+def test_the_log_says_which_way_a_column_takes(stored, tmp_path):
+    for kind in ("endian", "dysco"):
+        log = str(tmp_path / kind)
+        subprocess.run(["cp", "-r", stored(kind), str(tmp_path / (kind + ".ms"))], check=True)
+        done = subprocess.run([SHEAF, "--logfile", log, "clearcal", "vis=" + str(tmp_path / (kind + ".ms"))],
+                              capture_output=True, text=True, timeout=LIMIT_S, env=dict(os.environ, SHEAF_LOG="debug"))
+        assert done.returncode == 0, done.stderr
+        with open(log) as f:
+            assert f"column DATA goes {KINDS[kind][1]}" in f.read()
