@@ -16,6 +16,7 @@
 #include "base/tree.h"
 #include "ms/holders.h"
 #include "ms/multims.h"
+#include "ms/refms.h"
 #include "table/edit_impl.h"
 #include "table/reftable.h"
 #include "table/table.h"
@@ -298,6 +299,27 @@ int sheaf_inplace_begin(sheaf_inplace **inplace, const char *vis, sheaf_error *e
   *inplace = p;
   return 0;
 done:
+  sheaf_inplace_end(p);
+  return rc;
+}
+
+/* Whether a commit of the members of `path` was interrupted. */
+static int is_marked(const char *path) {
+  char mark[4200];
+  snprintf(mark, sizeof mark, "%.4000s/" MARK, path);
+  return sheaf_path_exists(mark);
+}
+
+int sheaf_inplace_settle(const char *vis, sheaf_error *err) {
+  char target[4096], above[4096];
+  sheaf_inplace *p = NULL;
+  snprintf(above, sizeof above, "%s", vis);
+  if (!is_marked(vis)) {
+    if (sheaf_refms_target(vis, target, sizeof target, NULL) <= 0) return 0;
+    find_above(target, above);
+    if (!above[0] || !is_marked(above)) return 0;
+  }
+  const int rc = sheaf_inplace_begin(&p, above, err);
   sheaf_inplace_end(p);
   return rc;
 }

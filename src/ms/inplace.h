@@ -30,6 +30,10 @@ typedef struct sheaf_inplace sheaf_inplace;
 /* `vis`: an MS, a Multi-MS or a sub-MS. SHEAF_ERR_NOTFOUND; SHEAF_ERR_EXISTS when another process
  * of Sheaf works in place on it. */
 int sheaf_inplace_begin(sheaf_inplace **inplace, const char *vis, sheaf_error *err);
+/* Finishes a commit of a dead task that went member by member: until then the Multi-MS does not
+ * open. For tasks that write, before anything that opens `vis`; begins and ends a sheaf_inplace
+ * where there is something to do. */
+int sheaf_inplace_settle(const char *vis, sheaf_error *err);
 /* Frees the handle. Edits that were not committed are undone. NULL is fine. */
 void sheaf_inplace_end(sheaf_inplace *inplace);
 

@@ -117,8 +117,8 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   plan p = {.vis = sheaf_value_str(par, "vis", ""),
             .otf = sheaf_value_bool(par, "otf", 1),
             .scr = sheaf_value_bool(par, "scr", 0)};
-  int rc = sheaf_ms_check(p.vis, err);
-  if (rc < 0) return rc;
+  int rc = sheaf_inplace_settle(p.vis, err);
+  if (rc < 0 || (rc = sheaf_ms_check(p.vis, err)) < 0) return rc;
   if (p.otf) SHEAF_TRY(read_fields(&p, par, err));
   SHEAF_TRY(work_in_place(&p, err));
   SHEAF_TRY(sheaf_inplace_task_history(job, sheaf_inplace_home(p.inplace), err));

@@ -154,7 +154,8 @@ static int make_buffers(run *r, sheaf_error *err) {
       .combinescans = sheaf_value_bool(r->compiled, "combinescans", 0),
       .per_member = r->what->per_member};
   snprintf(r->by_baseline, sizeof r->by_baseline, "%s/baselines", r->folder);
-  return sheaf_flag_records_buffers(&r->vis, &r->agents, &grouping, r->by_baseline, &r->nbaseline, err);
+  return sheaf_flag_records_buffers(&r->vis, &r->agents, &grouping, r->by_baseline, &r->nbaseline,
+                                    err);
 }
 
 /* ---- units of buffers ---- */
@@ -234,7 +235,8 @@ static int cut_buffers(run *r, units *u, sheaf_error *err) {
                                        (int64_t)r->vis.ncorr[r->vis.pol_of[i]]);
   sheaf_flag_loader_close(loader);
   const int64_t share = ((int64_t)96 << 20) / sheaf_threads(), half = sheaf_memory_budget() / 12;
-  const int64_t budget = half < share ? half : share, want = has_rflag(r) ? rflag_bytes : piece_bytes;
+  const int64_t budget = half < share ? half : share,
+                want = has_rflag(r) ? rflag_bytes : piece_bytes;
   if (rc >= 0)
     rc = sheaf_flag_records_pieces(r->by_baseline, r->nbaseline, bytes,
                                    budget < want ? budget : want, &pieces, &n, err);

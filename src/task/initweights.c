@@ -491,8 +491,8 @@ done:
 static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *err) {
   plan p = {.vis = sheaf_value_str(par, "vis", ""),
             .mode = find_mode(sheaf_value_str(par, "wtmode", "nyq"))};
-  int rc = sheaf_ms_check(p.vis, err);
-  if (rc < 0) return rc;
+  int rc = sheaf_inplace_settle(p.vis, err);
+  if (rc < 0 || (rc = sheaf_ms_check(p.vis, err)) < 0) return rc;
   SHEAF_TRY(sheaf_inplace_task_begin_through(&p.inplace, p.vis, err));
   SHEAF_TRY(make_plan(&p, par, err));
   if (with_tsys(p.mode)) SHEAF_TRY(check_tsys(&p, par, err));

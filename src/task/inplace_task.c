@@ -72,8 +72,8 @@ int sheaf_inplace_task_begin(sheaf_inplace **inplace, const char *vis, sheaf_err
 int sheaf_inplace_task_redirect(const char *vis, char *target, size_t size, sheaf_error *err) {
   sheaf_inplace *p = NULL;
   const char *source;
-  int rc = sheaf_refms_target(vis, target, size, err);
-  if (rc <= 0) return rc;
+  int rc = sheaf_inplace_settle(vis, err);
+  if (rc < 0 || (rc = sheaf_refms_target(vis, target, size, err)) <= 0) return rc;
   if ((rc = sheaf_inplace_begin(&p, vis, err)) < 0) return rc;
   int whole = !sheaf_inplace_renamed(p, &source) && strcmp(sheaf_inplace_home(p), vis) != 0;
   for (size_t i = 0; i < sheaf_inplace_nmember(p); i++) whole &= !sheaf_inplace_rows(p, i);

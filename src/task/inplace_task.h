@@ -18,9 +18,10 @@ int sheaf_inplace_task_begin(sheaf_inplace **inplace, const char *vis, sheaf_err
  * then be others than those of `vis`, and have rows that it has not (sheaf_inplace_rows).
  * SHEAF_ERR_ARG when `vis` calls a column of another MS otherwise. */
 int sheaf_inplace_task_begin_through(sheaf_inplace **inplace, const char *vis, sheaf_error *err);
-/* For tasks that cannot: 1 and in `target` the MS to take instead of `vis` when that refers to all
- * its rows, with a line of the log; 0 and `vis` when it holds rows of its own. SHEAF_ERR_ARG when
- * it refers to some rows, calls columns otherwise, or refers to several MSs. */
+/* For tasks that cannot, after sheaf_inplace_settle, which it calls: 1 and in `target` the MS to
+ * take instead of `vis` when that refers to all its rows, with a line of the log; 0 and `vis` when
+ * it holds rows of its own. SHEAF_ERR_ARG when it refers to some rows, calls columns otherwise, or
+ * refers to several MSs. */
 int sheaf_inplace_task_redirect(const char *vis, char *target, size_t size, sheaf_error *err);
 
 /* 0 when the selection has a row in `vis`, SHEAF_ERR_EMPTY with the selection's text when it has

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """clearcal, initweights and delmod when processes are killed and disks are full. 180 deaths at instants spread over each task; with SHEAF_FAULT_ALL=1 at every instant."""
 import os
+import re
+import signal
 import sys
 
 import pytest
@@ -39,6 +41,24 @@ def test_killed_in_a_multi_ms(tmp_path, case):
     for i, k in enumerate(instants(total, 15)):
         bad += [f"KILL at {k} of {total}: {text}" for text in place.once("KILL", k, again=i % 5 == 0)]
     assert bad == []
+
+
+def test_killed_between_the_members(tmp_path):
+    """Without the exchange of names members change one by one; the next task, also another, finishes that first."""
+    place = taskfaults.Place(tmp_path, "new columns", mms=True)
+    place.renew()
+    note = str(tmp_path / "note")
+    assert place.place.run(note=note, lack="renameat2").returncode == 0
+    with open(note) as f:
+        lines = [line.rstrip("\n").split(" ", 3) for line in f]
+    commits = sorted(int(k) for k, _, call, path in lines
+                     if call == "rename" and re.search(r"/SUBMSS/[^/]*/table.dat$", path))
+    for k in commits[-2:]:
+        place.renew()
+        assert place.place.run(do="KILL", at=k, lack="renameat2").returncode == -signal.SIGKILL
+        assert os.path.exists(place.path + "/.sheaf-commit")
+        place.again()
+        assert taskfaults.values(place.path)[0] == place.after[0] and place.files() == place.files_after, k
 
 
 @pytest.mark.parametrize("case, count", [("new columns", 12), ("existing columns", 6), ("weights", 8), ("removal", 6)])
