@@ -72,10 +72,12 @@ int sheaf_inplace_task_begin(sheaf_inplace **inplace, const char *vis, sheaf_err
 int sheaf_inplace_task_redirect(const char *vis, char *target, size_t size, sheaf_error *err) {
   sheaf_inplace *p = NULL;
   const char *source;
+  char home[4096];
   int rc = sheaf_inplace_settle(vis, err);
   if (rc < 0 || (rc = sheaf_refms_target(vis, target, size, err)) <= 0) return rc;
   if ((rc = sheaf_inplace_begin(&p, vis, err)) < 0) return rc;
-  int whole = !sheaf_inplace_renamed(p, &source) && strcmp(sheaf_inplace_home(p), vis) != 0;
+  int whole = !sheaf_inplace_renamed(p, &source) &&
+              sheaf_refms_target(sheaf_inplace_home(p), home, sizeof home, NULL) == 0;
   for (size_t i = 0; i < sheaf_inplace_nmember(p); i++) whole &= !sheaf_inplace_rows(p, i);
   if (!whole) {
     rc = not_ours(vis, target, err);

@@ -2,6 +2,7 @@
 """MSs in storage that is not tiled files of this machine's byte order: Dysco, big endian, multi-file and multi-hdf5 tables,
 adios2. Tasks give what casacore reads, whichever way a column takes."""
 import os
+import shutil
 import subprocess
 import sys
 
@@ -147,3 +148,44 @@ def test_the_log_says_which_way_a_column_takes(stored, tmp_path):
         assert done.returncode == 0, done.stderr
         with open(log) as f:
             assert f"column DATA goes {KINDS[kind][1]}" in f.read()
+
+
+@pytest.mark.skipif(not shutil.which("wsclean"), reason="wsclean is not here")
+def test_an_ms_that_wsclean_wrote_to(tmp_path, monkeypatch):
+    """It adds MODEL_DATA to the standard manager of ANTENNA1 and others."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(inputs.ngc5921(), "a.ms")
+    for words in (["-size", "64", "64", "-scale", "1amin", "-niter", "50"], ["-predict"]):
+        done = subprocess.run(["wsclean", *words, "-no-reorder", "-name", "x", "a.ms"], capture_output=True, text=True,
+                              timeout=LIMIT_S)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    model_in_a_shared_manager("a.ms")
+
+
+def test_a_model_in_the_manager_of_scalars(tmp_path):
+    """The same, made by python-casacore."""
+    path = str(tmp_path / "a.ms")
+    shutil.copytree(inputs.ngc5921(), path)
+    with tables.table(path, readonly=False, ack=False) as t:
+        t.addcols(tables.makearrcoldesc("MODEL_DATA", 0j, ndim=2, valuetype="complex"))
+        t.putcol("MODEL_DATA", 3 * t.getcol("DATA"))
+    model_in_a_shared_manager(path)
+
+
+def model_in_a_shared_manager(path):
+    with tables.table(path, ack=False) as t:
+        n = t.nrows()
+        shared = next(v["COLUMNS"] for v in t.getdminfo().values() if "MODEL_DATA" in v["COLUMNS"])
+        assert len(shared) > 1
+        names = t.colnames()
+        before = {c: cells(t, c) for c in names if t.isscalarcol(c) or c in ("DATA", "FLAG", "MODEL_DATA", "WEIGHT")}
+    done = subprocess.run([TOOL, "read", path, "0", str(n), "0", "MODEL_DATA,DATA", path + ".out"], text=True,
+                          capture_output=True, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stdout
+    for row, _, _, column, _, data in records(path + ".out"):
+        assert before[("MODEL_DATA", "DATA")[column]][row] == data
+    sheaf.delmod(path, scr=True)
+    with tables.table(path, ack=False) as t:
+        assert t.colnames() == [c for c in names if c != "MODEL_DATA"]
+        for name, values in before.items():
+            assert name == "MODEL_DATA" or cells(t, name) == values, name
