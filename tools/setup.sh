@@ -2,10 +2,10 @@
 # Sourced by ./demo and ./check, which stand in the root of the repository: what Sheaf needs, and how to build it.
 
 # libcfitsio-dev: headers that casacore's include. casacore-data-*: leap seconds and observatories, without which casacore
-# cannot convert times and positions.
+# cannot convert times and positions. python3-matplotlib: pictures of flags, which Sheaf itself can do without.
 packages="build-essential ccache cmake pkg-config casacore-dev libcfitsio-dev casacore-data-observatories casacore-data-tai-utc
 libopenmpi-dev openmpi-bin libjansson-dev libxxhash-dev libfftw3-dev libcmocka-dev python3-dev python3-numpy
-python3-pytest python3-casacore python3-scipy xz-utils"
+python3-pytest python3-casacore python3-matplotlib python3-scipy xz-utils"
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
