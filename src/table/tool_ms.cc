@@ -4,6 +4,7 @@
 #include "table/tool_ms.hh"
 
 #include <casacore/casa/Containers/Block.h>
+#include <casacore/casa/OS/File.h>
 #include <casacore/measures/Measures/MeasureHolder.h>
 #include <casacore/ms/MSOper/MSSummary.h>
 #include <casacore/ms/MeasurementSets/MSColumns.h>
@@ -133,7 +134,26 @@ void direction_of_field(MsTool& t, const Arguments& a, sheaf_pack& out) {
   write(out, record);
 }
 
+// A sorted copy with its sub-tables.
+void copy_sorted(MsTool& t, const Arguments& a, sheaf_pack& out) {
+  const MeasurementSet& ms = t.opened();
+  const std::string to = a["newmsname"].text();
+  const auto names = a["columns"].texts();
+  if (to.empty())
+    throw Failure(SHEAF_ERR_ARG, "ms.sort: newmsname is needed; sorting in place is not offered");
+  if (names.empty()) throw Failure(SHEAF_ERR_ARG, "ms.sort: columns is empty");
+  for (const auto& name : names)
+    if (!ms.tableDesc().isColumn(name))
+      throw Failure(SHEAF_ERR_ARG, "ms.sort: there is no column " + name);
+  if (File(to).exists()) throw Failure(SHEAF_ERR_EXISTS, to + " already exists");
+  Block<String> keys(names.size());
+  for (size_t i = 0; i < names.size(); i++) keys[i] = names[i];
+  ms.sort(keys).deepCopy(to, Table::NewNoReplace);
+  write_truth(out, true);
+}
+
 void add_queries(MsMethods& m) {
+  m["sort"] = copy_sorted;
   m["name"] = [](MsTool& t, const Arguments&, sheaf_pack& out) {
     write(out, t.is_open() ? std::string(t.ms.tableName()) : std::string("none"));
   };

@@ -178,6 +178,21 @@ def test_shapes_that_vary(tmp_path, tool):
     assert first["data"].shape[:2] == shapes[0]
 
 
+def test_sort(tmp_path, tool):
+    new = str(tmp_path / "sorted.ms")
+    tool.open(inputs.ngc5921())
+    assert tool.sort(new, ["ANTENNA2", "TIME", "ANTENNA1"])
+    for arguments, words in (((new, ["TIME"]), "already exists"), (("", ["TIME"]), "newmsname is needed"),
+                             ((new + "2", ["NIX"]), "no column NIX"), ((new + "2", []), "columns is empty")):
+        with pytest.raises(RuntimeError, match=words):
+            tool.sort(*arguments)
+    one, other = ct.table(inputs.ngc5921(), ack=False), ct.table(new, ack=False)
+    order = np.lexsort((one.getcol("ANTENNA1"), one.getcol("TIME"), one.getcol("ANTENNA2")))
+    for name in ("ANTENNA2", "TIME", "ANTENNA1", "DATA", "FLAG"):
+        assert np.array_equal(one.getcol(name)[order], other.getcol(name)), name
+    assert tool.open(new) and tool.metadata().fieldnames() == ["1331+30500002_0", "1445+09900002_0", "N5921_2"]
+
+
 def test_summary_is_listobs(tmp_path, tool, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tool.open(inputs.ngc5921())

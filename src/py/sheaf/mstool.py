@@ -153,6 +153,10 @@ class ms(Tool):  # pylint: disable=invalid-name,too-many-public-methods
                               overwrite=bool(overwrite))
         return value if wantreturn else {}
 
+    def sort(self, newmsname="", columns=[]):  # pylint: disable=dangerous-default-value
+        """Writes a copy of the whole MS, sorted by columns."""
+        return self._call("sort", newmsname=text("newmsname", newmsname), columns=texts("columns", columns))
+
     def _opened_name(self):
         self.nrow()
         return self.name()
