@@ -340,7 +340,7 @@ int sheaf_flag_records_buffers(const sheaf_flag_vis *vis, const sheaf_flag_agent
                                sheaf_error *err) {
   writing w = {.vis = vis, .agents = agents, .grouping = grouping};
   const int64_t total = vis->first[vis->nmember], bytes = total * (int64_t)sizeof(sheaf_flag_record);
-  if (bytes > HELD_BYTES || bytes > sheaf_memory_budget() / 8)
+  if (bytes > HELD_BYTES || bytes > sheaf_memory_budget() / 64)
     return buffers_in_files(vis, agents, grouping, to, n, err);
   const int rc = buffers_in_memory(&w, total, to, err);
   *n = w.nheld;

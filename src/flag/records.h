@@ -40,7 +40,7 @@ int sheaf_flag_records_write(const sheaf_flag_vis *vis, const sheaf_flag_agents 
 int sheaf_flag_records_by_time(const char *path, int64_t n, const char *to, int *sorted,
                                sheaf_error *err);
 /* Writes the same records to the file `to`, with their buffers numbered in that order, sorted by buffer
- * and baseline. Where they take at most 64 MiB, in memory; else with files beside `to`. */
+ * and baseline. Where they take at most 64 MiB, and little of the budget, in memory; else with files beside `to`. */
 int sheaf_flag_records_buffers(const sheaf_flag_vis *vis, const sheaf_flag_agents *agents,
                                const sheaf_flag_grouping *grouping, const char *to, int64_t *n,
                                sheaf_error *err);

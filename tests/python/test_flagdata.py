@@ -6,6 +6,8 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -43,6 +45,16 @@ def test_flags_and_reports_are_those_of_casa(ms, name):
     if isinstance(told, str):
         report = hashlib.sha256(json.dumps(report, sort_keys=True).encode()).hexdigest()
     assert report == told
+
+
+@pytest.mark.parametrize("name", ["tfcrop", "tfcrop-pieces", "tfcrop-average", "rflag-given", "extend-near"])
+def test_little_memory_changes_nothing(ms, name):
+    """Rows are then put in order in files, and buffers are cut into more pieces."""
+    script = "import json, sys, sheaf\nfor step in json.loads(sys.argv[2]): sheaf.flagdata(vis=sys.argv[1], flagbackup=False, **step)"
+    done = subprocess.run([sys.executable, "-c", script, ms, json.dumps(cases.steps(name))], check=False,
+                          env=dict(os.environ, SHEAF_MEMORY="64M"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    assert cases.digest(*flags(ms)) == {key: EXPECTED[name][key] for key in ("flags", "rows", "sha256")}
 
 
 def test_apply_never_clears_and_unflag_never_sets(ms):
