@@ -9,12 +9,8 @@ static int no_memory(sheaf_error *err) {
 }
 
 int64_t sheaf_flag_averages_bin(const sheaf_flag_agent *a, int32_t spw) {
-  size_t k = spw < 0 ? 0 : (size_t)spw;
-  const sheaf_flag_idlist *list = &a->filter.spw;
   if (a->nchanbin == 0) return 1;
-  for (size_t i = 0; list->given && i < list->n; i++)
-    if (list->id[i] == spw) k = i;
-  return a->chanbin[k < a->nchanbin ? k : a->nchanbin - 1];
+  return a->chanbin[a->nchanbin == 1 || spw < 0 || (size_t)spw >= a->nchanbin ? 0 : spw];
 }
 
 /* ---- rows ---- */

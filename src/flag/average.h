@@ -44,7 +44,7 @@ typedef struct sheaf_flag_averaged {
   int64_t *map_row, *map_start;
 } sheaf_flag_averaged;
 
-/* chanbin of a spw: CASA's list has one for each selected spw. */
+/* chanbin of a spw: as in CASA, a list has one for each spw of the MS, by its id. */
 int64_t sheaf_flag_averages_bin(const sheaf_flag_agent *agent, int32_t spw);
 
 int sheaf_flag_averages_make(sheaf_flag_averaged *out, const sheaf_flag_averages *in,

@@ -168,10 +168,32 @@ static int compile_ntime(const command *c, run *r) {
   return 0;
 }
 
+static const char *const kCorrs[] = {"RR", "LL", "RL",   "LR",   "XX",   "YY",  "XY",
+                                     "YX", "I",  "Sol1", "Sol2", "Sol3", "Sol4"};
+
+/* Every word must hold the name of a correlation, as CASA finds them; *all: one is ALL. */
+static int check_corr_words(const command *c, const char *given, int *all) {
+  static const char between[] = ", \t;";
+  *all = 0;
+  for (const char *at = given + strspn(given, between); *at; at += strspn(at, between)) {
+    char word[64];
+    const size_t n = strcspn(at, between);
+    size_t i = 0;
+    snprintf(word, sizeof word, "%.*s", (int)(n < 63 ? n : 63), at);
+    at += n;
+    if (!strcasecmp(word, "ALL")) {
+      *all = 1;
+      continue;
+    }
+    while (i < sizeof kCorrs / sizeof *kCorrs && !strcasestr(word, kCorrs[i])) i++;
+    if (i == sizeof kCorrs / sizeof *kCorrs)
+      return fail(c, "correlation='%s': '%s' is no correlation", given, word);
+  }
+  return 0;
+}
+
 /* The correlations that manual and its like are about, as bits for each polarization. */
 static int compile_corrs(const command *c) {
-  static const char *const names[] = {"RR", "LL", "RL", "LR", "XX", "YY", "XY", "YX", "I",
-                                      "Sol1", "Sol2", "Sol3", "Sol4"};
   static const int32_t codes[] = {5, 8, 6, 7, 9, 12, 10, 11, 1, SHEAF_FLAG_SOL1,
                                   SHEAF_FLAG_SOL2, SHEAF_FLAG_SOL3, SHEAF_FLAG_SOL4};
   const sheaf_flag_vis *v = c->how->vis;
@@ -182,19 +204,22 @@ static int compile_corrs(const command *c) {
     free(given);
     return lost ? no_memory(c) : 0;
   }
+  int all, rc = check_corr_words(c, given, &all);
+  if (rc < 0 || all) {
+    free(given);
+    return rc;
+  }
   json_t *list = json_array();
   for (size_t p = 0; p < v->npol; p++) {
     uint64_t bits = 0;
     for (size_t k = 0; k < v->ncorr[p] && k < 64; k++)
       for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
-        if (v->corr[p][k] == codes[i] && strcasestr(given, names[i])) bits |= 1ULL << k;
+        if (v->corr[p][k] == codes[i] && strcasestr(given, kCorrs[i])) bits |= 1ULL << k;
     json_array_append_new(list, json_integer((json_int_t)bits));
     any |= bits;
   }
   json_object_set_new(c->out, "corrs", list);
-  const int rc = any ? 0
-                     : fail(c, "correlation='%s': none of these is in the data of %s", given,
-                            v->path);
+  if (!any) rc = fail(c, "correlation='%s': none of these is in the data of %s", given, v->path);
   free(given);
   return rc;
 }
@@ -271,6 +296,8 @@ static int compile_source(const command *c, int *real) {
     const int has = sheaf_flag_vis_has(v, "DATA", c->err);
     const int has_float = sheaf_flag_vis_has(v, "FLOAT_DATA", c->err);
     if (has < 0 || has_float < 0) return has < 0 ? has : has_float;
+    if (*real && !has_float)
+      return fail(c, "datacolumn='%s': %s has no column FLOAT_DATA", given, v->path);
     *real = has_float && (!has || *real);
   }
   const int rc = check_columns(c, given, kSources[k].needs, *real);
@@ -333,6 +360,10 @@ static int compile_averages(const command *c, run *r) {
   else
     json_array_append_new(bins, json_copy((json_t *)chanbin));
   json_object_set_new(c->out, "chanbin", bins);
+  const size_t nspw = c->how->vis->nspw;
+  if (channels && json_array_size(bins) != 1 && json_array_size(bins) != nspw)
+    return fail(c, "chanbin: must be one number, or one for each of the %zu spectral windows, not %zu",
+                nspw, json_array_size(bins));
   for (i = 0; i < json_array_size(bins); i++)
     if (json_integer_value(json_array_get(bins, i)) < 0)
       return fail(c, "chanbin=%lld: must be 0 or more",
@@ -409,8 +440,13 @@ static int compile_rflag(const command *c, run *r) {
   SHEAF_TRY(bounded(c, "winsize", 1, 1e6));
   SHEAF_TRY(bounded(c, "timedevscale", 0, INFINITY));
   SHEAF_TRY(bounded(c, "freqdevscale", 0, INFINITY));
-  put(c, "spectralmin", number(c, "spectralmin"));
-  put(c, "spectralmax", number(c, "spectralmax"));
+  SHEAF_TRY(bounded(c, "spectralmin", 0, INFINITY));
+  SHEAF_TRY(bounded(c, "spectralmax", 0, INFINITY));
+  if (number(c, "spectralmin") > number(c, "spectralmax")) {
+    rc = fail(c, "spectralmin=%g: must not be above spectralmax=%g", number(c, "spectralmin"),
+              number(c, "spectralmax"));
+    goto done;
+  }
   SHEAF_TRY(sheaf_flag_devs_read(json_object_get(c->par, "timedev"), "timedev", &devs, c->err));
   json_object_set_new(c->out, "timedev", devs);
   SHEAF_TRY(sheaf_flag_devs_read(json_object_get(c->par, "freqdev"), "freqdev", &devs, c->err));
@@ -424,6 +460,10 @@ done:
 static int compile_extend(const command *c, run *r) {
   static const char *const keys[] = {"growaround", "flagneartime", "flagnearfreq"};
   int rc;
+  if (!json_is_boolean(json_object_get(c->par, "extendpols"))) {
+    rc = fail(c, "extendpols: must be a bool (True or False)");
+    goto done;
+  }
   SHEAF_TRY(bounded(c, "growtime", 0, 100));
   SHEAF_TRY(bounded(c, "growfreq", 0, 100));
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) put_int(c, keys[i], flag(c, keys[i]));

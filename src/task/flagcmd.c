@@ -14,6 +14,7 @@
 #include "flag/plots.h"
 #include "task/flagdata.h"
 #include "task/flagging.h"
+#include "task/flagsave.h"
 #include "task/inplace_task.h"
 #include "task/registry.h"
 
@@ -103,11 +104,8 @@ static int check_call(const call *c, sheaf_error *err) {
   if (strcmp(c->inpmode, "list") != 0 && !json_is_string(json_object_get(c->par, "inpfile")))
     return sheaf_fail(err, SHEAF_ERR_ARG, "inpfile: must be one name with inpmode='%s'",
                       c->inpmode);
-  if (c->saves && *c->outfile && !sheaf_value_bool(c->par, "overwrite", 1) &&
-      sheaf_path_exists(c->outfile))
-    return sheaf_fail(err, SHEAF_ERR_EXISTS,
-                      "You have set overwrite to False. Remove %s before saving the flag commands",
-                      c->outfile);
+  if (c->saves && *c->outfile)
+    return sheaf_flagsave_check_file(c->outfile, sheaf_value_bool(c->par, "overwrite", 1), err);
   return 0;
 }
 

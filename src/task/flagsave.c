@@ -2,9 +2,11 @@
 #include "task/flagsave.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -118,14 +120,28 @@ static int saves(const json_t *par) {
          strcmp(sheaf_value_str(par, "mode", ""), "summary") != 0;
 }
 
-int sheaf_flagsave_check(const json_t *par, sheaf_error *err) {
-  const char *outfile = sheaf_value_str(par, "outfile", "");
-  if (saves(par) && *outfile && !sheaf_value_bool(par, "overwrite", 1) &&
-      sheaf_path_exists(outfile))
+int sheaf_flagsave_check_file(const char *outfile, int overwrite, sheaf_error *err) {
+  char folder[4096];
+  const char *slash = strrchr(outfile, '/');
+  if (sheaf_path_is_dir(outfile))
+    return sheaf_fail(err, SHEAF_ERR_IO, "outfile='%s': is a directory", outfile);
+  if (!overwrite && sheaf_path_exists(outfile))
     return sheaf_fail(err, SHEAF_ERR_EXISTS,
                       "You have set overwrite to False. Remove %s before saving the flag commands",
                       outfile);
+  const int n = slash ? (int)(slash - outfile) + 1 : 0; /* with the slash: "/" may be all */
+  if (n >= (int)sizeof folder) return sheaf_fail(err, SHEAF_ERR_IO, "outfile: name too long");
+  snprintf(folder, sizeof folder, "%.*s", n ? n : 1, n ? outfile : ".");
+  if (access(folder, W_OK | X_OK) < 0)
+    return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "outfile='%s': cannot write into '%s'",
+                            outfile, folder);
   return 0;
+}
+
+int sheaf_flagsave_check(const json_t *par, sheaf_error *err) {
+  const char *outfile = sheaf_value_str(par, "outfile", "");
+  if (!saves(par) || !*outfile) return 0;
+  return sheaf_flagsave_check_file(outfile, sheaf_value_bool(par, "overwrite", 1), err);
 }
 
 /* The command of the call; rflag's with the thresholds that were calculated. */

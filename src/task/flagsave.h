@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "flag/plots.h"
 
+/* Before anything is done: whether a file can be written there; one that exists, with overwrite only. */
+int sheaf_flagsave_check_file(const char *outfile, int overwrite, sheaf_error *err);
 /* Before anything is done: whether the commands can be saved as the parameters of flagdata say.
  * Without savepars 0. */
 int sheaf_flagsave_check(const json_t *par, sheaf_error *err);

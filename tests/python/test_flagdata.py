@@ -131,6 +131,12 @@ BAD = [
     ({"mode": "rflag", "timedev": "missing.txt"}, "missing.txt"), ({"mode": "rflag", "freqdev": [[1, 2]]}, "freqdev"),
     ({"mode": "shadow", "addantenna": "missing.txt"}, "missing.txt"),
     ({"mode": "shadow", "addantenna": {"0": {"name": "x"}}}, "diameter"), ({"mode": "nonsense"}, "nonsense"),
+    ({"mode": "manual", "correlation": "RR,FOO"}, "FOO"), ({"mode": "clip", "datacolumn": "FLOAT_DATA"}, "FLOAT_DATA"),
+    ({"mode": "clip", "channelavg": True, "chanbin": [2, 3]}, "chanbin"), ({"mode": "extend", "extendpols": "maybe"}, "extendpols"),
+    ({"mode": "rflag", "spectralmin": 5.0, "spectralmax": 1.0}, "spectralmin=5"),
+    ({"mode": "rflag", "spectralmax": -1.0}, "spectralmax=-1"),
+    ({"mode": "manual", "savepars": True, "outfile": "/nowhere/at/all"}, "/nowhere/at/"),
+    ({"mode": "manual", "savepars": True, "outfile": "/"}, "directory"),
 ]
 
 
@@ -141,6 +147,25 @@ def test_bad_input_is_told_and_changes_nothing(ms, par, word):
         sheaf.flagdata(vis=ms, **par)
     assert all(np.array_equal(a, b) for a, b in zip(flags(ms), before))
     assert not os.path.exists(ms + ".flagversions") and os.listdir(os.path.dirname(ms)) == ["ngc.ms"]
+
+
+def test_chanbin_of_each_window(tmp_path):
+    """A list of chanbin has one for each window of the MS, whichever are selected: as CASA 6.7 on evla_tdem0003 with
+    chanbin=[5, 3], spw='1', which flags what chanbin=[3] flags (27812), not chanbin=[5]."""
+    def run(**par):
+        path = str(tmp_path / "w.ms")
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(inputs.simulated(), path)
+        sheaf.flagdata(vis=path, mode="clip", clipminmax=[0, 0.7], channelavg=True, spw="1", flagbackup=False, **par)
+        return flags(path)[0]
+    three, five = run(chanbin=[3]), run(chanbin=[5])
+    assert np.array_equal(run(chanbin=[5, 3, 5, 5]), three) and not np.array_equal(three, five)
+
+
+def test_all_correlations_by_name(ms):
+    sheaf.flagdata(vis=ms, mode="manual", correlation="ALL", scan="1", flagbackup=False)
+    with table(ms, ack=False) as t:
+        assert np.array_equal(t.getcol("FLAG").all(axis=(1, 2)), t.getcol("SCAN_NUMBER") == 1)
 
 
 def test_a_time_range_beside_the_data_flags_nothing(ms):
