@@ -150,6 +150,16 @@ done:
 
 /* ---- the task ---- */
 
+/* No task in place is at work meanwhile: a version must not hold flags half old, half new. An MS
+ * that cannot be written, or that refers to others, is saved without the lock. */
+static int save_version(const char *vis, const char *name, const char *comment, sheaf_error *err) {
+  sheaf_inplace *inplace = NULL;
+  int rc = sheaf_inplace_begin(&inplace, vis, err);
+  if (rc != SHEAF_ERR_EXISTS) rc = sheaf_flagversions_save(vis, name, comment, err);
+  sheaf_inplace_end(inplace);
+  return rc;
+}
+
 /* As CASA: that there is nothing to delete is a warning. */
 static int delete_version(const char *vis, const char *name, sheaf_error *err) {
   if (!strcmp(name, "main")) {
@@ -187,7 +197,7 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
     return sheaf_fail(
         err, SHEAF_ERR_ARG,
         !strcmp(mode, "save") ? "Illegal empty versionname: ''" : "Illegal versionname: ''");
-  if (!strcmp(mode, "save")) return sheaf_flagversions_save(vis, name, comment, err);
+  if (!strcmp(mode, "save")) return save_version(vis, name, comment, err);
   if (!strcmp(mode, "restore"))
     return restore_version(job, vis, name, sheaf_value_str(par, "merge", ""), err);
   if (!strcmp(mode, "delete")) return delete_version(vis, name, err);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """flagmanager: versions of CASA's and our own, on MSs and Multi-MSs; bad input."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -243,3 +244,14 @@ def test_a_calibration_table(tmp_path, monkeypatch):
     sheaf.flagmanager("cal.G", "restore", versionname="v")
     with table("cal.G", ack=False) as t:
         assert (t.getcol("FLAG") == before).all()
+
+
+def test_nothing_is_saved_while_flags_change(ms):
+    held = os.open(ms, os.O_RDONLY)  # as a task in place does
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with pytest.raises(Exception, match="another task"):
+        sheaf.flagmanager(vis=ms, mode="save", versionname="half")
+    assert not os.path.exists(ms + ".flagversions")
+    os.close(held)
+    sheaf.flagmanager(vis=ms, mode="save", versionname="whole")
+    assert "whole" in str(list_of(ms))
