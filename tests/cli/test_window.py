@@ -8,9 +8,8 @@ import pytest
 
 from runs import LIMIT_S, MPISHEAF, Run, wait_until
 
-for _program in ("Xvfb", "xterm", "xdotool"):
-    if not shutil.which(_program):
-        pytest.skip(f"there is no {_program}", allow_module_level=True)
+_missing = [program for program in ("Xvfb", "xterm", "xdotool") if not shutil.which(program)]
+pytestmark = pytest.mark.skipif(bool(_missing), reason=f"not installed: {', '.join(_missing)}")  # a skipped module fails in pytest
 TITLE = "Sheaf: client (rank 0)"
 
 
