@@ -94,6 +94,47 @@ def test_asynchronous_and_overrides(folder):
     assert s["after"] == 22653  # the server that is left does it
 
 
+def test_flagdata_asynchronously(folder):
+    """The tasks run elsewhere, in the script's folder; reports and flags are those of calls that wait."""
+    (folder / "sub").mkdir()
+    s = run("""
+        import shutil
+        from sheaf import MPICommandClient, flagdata
+        helper, client = ParallelTaskHelper, MPICommandClient()
+        shutil.copytree("a.mms", "sub/b.mms", symlinks=True)
+        shutil.copytree("a.mms", "sub/c.mms", symlinks=True)
+        os.chdir("sub")
+        flag = dict(mode="manual", antenna="2", savepars=True, outfile="b.txt", flagbackup=True)
+        helper.setAsyncMode(True)
+        ids = [flagdata("b.mms", mode="summary"), flagdata(vis="c.mms", mode="summary"), flagdata(vis="b.mms", action="")]
+        client.get_command_response(ids[0] + ids[1], True)
+        reports = [helper.getResult(i, "flagdata") for i in ids[:2]]
+        change = flagdata(vis="b.mms", **flag)
+        r = client.get_command_response(change, True)
+        bad = flagdata(vis="b.mms", mode="bogus")
+        r += client.get_command_response(bad, True)
+        try:
+            helper.getResult(bad, "flagdata")
+        except sheaf.Error as problem:
+            why = str(problem)
+        helper.bypassParallelProcessing(1)
+        here = flagdata(vis="b.mms", mode="summary")
+        helper.bypassParallelProcessing(0)
+        helper.setAsyncMode(False)
+        show(ids=ids, reports=reports, change=change, r=[x["successful"] for x in r], why=why,
+             value=helper.getResult(change, "flagdata"), file=os.path.exists("b.txt"))
+        flag.update(outfile="c.txt")
+        show(plain=flagdata(vis="c.mms", **flag), before=flagdata(vis="../a.mms", mode="summary"), here=here,
+             after=flagdata(vis="c.mms", mode="summary"), versions=[sorted(os.listdir(v + ".flagversions")) for v in ("b.mms", "c.mms")])
+        """, head=SCRIPT, cwd=folder)
+    assert s["ids"][:2] == [[1], [2]] and s["change"] == [3] and not isinstance(s["ids"][2], list)
+    plain = lambda report: {key: value for key, value in report.items() if key != "name"}
+    assert plain(s["reports"][0]) == plain(s["reports"][1]) == plain(s["before"])
+    assert s["r"] == [True, False] and "bogus" in s["why"] and "MPIServer-" in s["why"]
+    assert s["value"] == s["plain"] and s["file"] is True and s["versions"][0] == s["versions"][1]
+    assert plain(s["here"]) == plain(s["after"]) and s["after"]["flagged"] > s["before"]["flagged"]
+
+
 def test_jobs_survive_their_servers(folder):
     """A job whose server dies is done by another; when none is left, by the client. What ends two servers is an error."""
     (folder / "dying.py").write_text('''

@@ -260,6 +260,27 @@ class ParallelTaskHelper:
             return list(self._command_request_id_list)
         return self.postExecution()
 
+    @classmethod
+    def pushTask(cls, task, args, repeatable=False):
+        """Starts one of Sheaf's tasks over a Multi-MS on a server: a list with the number of its request.
+
+        The task stays whole, so that it does what it does without asynchronous mode. None when servers are not to be used,
+        vis is no Multi-MS, or no server is left. Not in CASA.
+        """
+        vis = args.get("vis")
+        if not cls.isMPIClient() or cls._bypass or not cls.isParallelMS(vis):
+            return None
+        helper = cls(task, {**args, "vis": os.fspath(vis)})
+        helper.setRepeatable(repeatable)
+        helper.initialize()
+        if not helper._mpi_cluster:
+            return None
+        command = f"__import__('sheaf.tasks').tasks.in_folder({task!r}, {os.getcwd()!r})()"
+        ids = helper._cluster.push_command_request(command, False, None, helper._arg, repeatable)
+        if ids is None and helper.getNumberOfServers():
+            raise ParameterError(f"{task}: the arguments cannot be sent to a server (the log says why)")
+        return ids
+
     # ---- results ----
 
     @staticmethod
@@ -369,7 +390,7 @@ class ParallelTaskHelper:
 
     @staticmethod
     def setAsyncMode(async_mode=False):
-        """With True, go returns the numbers of the requests at once; see getResult."""
+        """With True, go, and flagdata of a Multi-MS, return the numbers of the requests at once; see getResult."""
         ParallelTaskHelper._async = bool(async_mode)
 
     @staticmethod

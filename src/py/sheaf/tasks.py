@@ -3,6 +3,8 @@
 
 import ast
 import inspect
+import os
+import sys
 
 from sheaf import _core
 from sheaf.errors import Error, ParameterError, UnknownParameterError
@@ -38,6 +40,28 @@ def _bind(task, names, args, kwargs):
     return given
 
 
+def in_folder(task, folder):
+    """The task as a function that works in a folder and then comes back: on servers, that of the script which pushed it."""
+    def work(**args):
+        before = os.getcwd()
+        os.chdir(folder)
+        try:
+            return FUNCTIONS[task](**args)
+        finally:
+            os.chdir(before)
+
+    return work
+
+
+def _push(task, given):
+    """In ParallelTaskHelper's asynchronous mode, the numbers of requests; None when the task is to be done now."""
+    parallel = sys.modules.get("sheaf.parallel")
+    if not parallel or not parallel.ParallelTaskHelper.getAsyncMode() or given.get("action", "apply") in ("", "none"):
+        return None
+    # A death of the server may be answered with a second try only where nothing was changed by the first.
+    return parallel.ParallelTaskHelper.pushTask(task, given, given.get("mode") == "summary")
+
+
 def _make(table):
     name = table["name"]
     names = [p["name"] for p in table["params"]]
@@ -45,7 +69,8 @@ def _make(table):
     def task(*args, **kwargs):
         given = _bind(name, names, args, kwargs)
         try:
-            return _core.call(name, given)
+            ids = _push(name, given) if name in _ASYNCHRONOUS else None
+            return _core.call(name, given) if ids is None else ids
         except Error:
             raise
         except (TypeError, ValueError, OverflowError):
@@ -61,4 +86,5 @@ def _make(table):
     return task
 
 
+_ASYNCHRONOUS = ("flagdata",)  # what CASA makes parallel in place over a Multi-MS, of Sheaf's tasks
 FUNCTIONS = {table["name"]: _make(table) for table in _core.tasks()}
