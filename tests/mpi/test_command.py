@@ -421,6 +421,32 @@ def test_log_modes(tmp_path):
     assert "there is no log file" in s.err and "from the server" in s.err
 
 
+def test_one_log_in_order_of_time(tmp_path):
+    log = tmp_path / "all.log"
+    s = run("""
+        ids = []
+        for i in range(60):
+            casalog.post(f"number {i} of the client")
+            ids += client.push_command_request(f"time.sleep(0.02); casalog.post('number {i} of a server')")
+        client.get_command_response(ids, True)
+        show(host=MPIEnvironment.hostname)
+        """, head=HEAD + "from sheaf import casalog\n", SHEAF_LOGFILE=str(log))
+    lines = [line.split("\t") for line in log.read_text().splitlines()]
+    assert all(len(line) >= 4 for line in lines) and [line[0] for line in lines] == sorted(line[0] for line in lines)
+    origins = {line[2].rpartition(":")[2] for line in lines if line[3].startswith("number ")}
+    assert origins == {"MPIClient", "MPIServer-1", "MPIServer-2"}
+    assert sum(line[3].startswith("number ") for line in lines) == 120
+
+
+def test_processes_with_threads():
+    """X processes with Y threads each: OMP_NUM_THREADS=Y mpisheaf -n X."""
+    s = run("""
+        show(omp=[r["ret"] for r in client.push_command_request("casalog.ompNumThreadsTest()", True, [1, 2])],
+             env=value("os.environ['OMP_NUM_THREADS']", 1))
+        """, OMP_NUM_THREADS="2")
+    assert s["omp"] == [2, 2] and s["env"] == "2"
+
+
 def test_status_table():
     s = run("""
         import io, contextlib, sheaf

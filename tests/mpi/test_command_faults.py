@@ -260,18 +260,78 @@ def lives(pid):
         return False
 
 
+def shared_files(pids):
+    """Files of shared memory that these processes have mapped or open."""
+    found = set()
+    for pid in pids:
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps:
+            found |= {line[line.index("/dev/shm/"):].strip() for line in maps if "/dev/shm/" in line}
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+            except FileNotFoundError:
+                pass
+    return {name for name in found if name.startswith("/dev/shm/")}
+
+
 @pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGTERM])
-def test_death_of_the_client_ends_the_servers(sig):
-    process = begin("""
-        client.push_command_request("while True: pass", False, 1)
-        print("ready", os.getpid(), *[client.get_server_status(r)["pid"] for r in (1, 2)], flush=True)
-        time.sleep(1000)
+def test_death_of_the_client_ends_the_servers(sig, tmp_path):
+    """Within 2 s (one of three tries, on a busy machine); no shared memory and no temporary directory stays."""
+    (tmp_path / "temporary").mkdir()
+    for _ in range(3):
+        process = begin("""
+            client.push_command_request("while True: pass", False, 1)
+            print("ready", os.getpid(), *[client.get_server_status(r)["pid"] for r in (1, 2)], flush=True)
+            time.sleep(1000)
+            """, TMPDIR=str(tmp_path / "temporary"))
+        pids = [int(word) for word in process.stdout.readline().split()[1:]]
+        shared = shared_files(pids)
+        start = time.monotonic()
+        os.kill(pids[0], sig)
+        assert gone(pids)
+        took = time.monotonic() - start
+        s = end(process)
+        assert s.status == 128 + sig
+        assert not [name for name in shared if os.path.exists(name)] and os.listdir(tmp_path / "temporary") == []
+        if took < 2:
+            return
+    pytest.fail(f"the servers ended after {took:.2f} s")
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_death_of_a_server_is_known_within_two_seconds(busy):
+    """One of three tries, on a busy machine."""
+    s = run(f"""
+        took = []
+        for rank in (1, 2, 3):
+            ids = client.push_command_request("time.sleep(1000)", False, rank) if {busy} else []
+            client.wait_for_command_request_sent(ids)
+            os.kill(client.get_server_status(rank)["pid"], signal.SIGKILL)
+            start = time.monotonic()
+            client.get_command_response(ids, True)
+            wait_until(lambda: not client.get_server_status(rank)["alive"])
+            took.append(time.monotonic() - start)
+        show(took=took)
+        """, ranks=4)
+    assert min(s["took"]) < 2
+
+
+def test_idle_servers_cost_nothing():
+    """Under 2 % of a core, in one of ten spans of a second."""
+    s = run("""
+        value("1", 1), value("1", 2)
+        pids = [client.get_server_status(r)["pid"] for r in (1, 2)]
+        def ticks():
+            return [sum(map(int, open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[11:13])) for pid in pids]
+        used = []
+        for i in range(10):
+            before = ticks()
+            time.sleep(1)
+            used.append(max(b - a for a, b in zip(before, ticks())) / os.sysconf("SC_CLK_TCK"))
+            if used[-1] < 0.02: break
+        show(used=used)
         """)
-    pids = [int(word) for word in process.stdout.readline().split()[1:]]
-    os.kill(pids[0], sig)
-    s = end(process)
-    assert s.status == 128 + sig
-    assert gone(pids)
+    assert min(s["used"]) < 0.02
 
 
 def test_silent_server():
