@@ -95,7 +95,8 @@ static void make_options(sheaf_flag_agent *a, const json_t *v) {
                                       .min = get(v, "min"),
                                       .max = get(v, "max"),
                                       .outside = get_int(v, "outside"),
-                                      .zeros = get_int(v, "zeros")};
+                                      .zeros = get_int(v, "zeros"),
+                                      .clears = get_int(v, "clears")};
   a->tfcrop =
       (sheaf_flag_tfcrop_options){.timecutoff = (float)get(v, "timecutoff"),
                                   .freqcutoff = (float)get(v, "freqcutoff"),
@@ -151,7 +152,8 @@ static int make_agent(sheaf_flag_agent *a, const sheaf_flag_vis *v, const json_t
   a->sets_row = !v->cal && get_int(value, "sets_row") &&
                 (a->mode == SHEAF_FLAG_MANUAL || a->mode == SHEAF_FLAG_UNFLAG ||
                  a->mode == SHEAF_FLAG_QUACK || a->mode == SHEAF_FLAG_SHADOW ||
-                 a->mode == SHEAF_FLAG_ELEVATION || a->mode == SHEAF_FLAG_ANTINT);
+                 a->mode == SHEAF_FLAG_ELEVATION || a->mode == SHEAF_FLAG_ANTINT ||
+                 (a->mode == SHEAF_FLAG_CLIP && a->clears));
   a->tables = json_object_get(value, "tables");
   SHEAF_TRY(sheaf_flag_filter_make(&a->filter, v, json_object_get(value, "filter"), columns, err));
   SHEAF_TRY(make_corrs(a, v, value, err));

@@ -123,7 +123,7 @@ typedef struct antint {
 
 /* Rows with the reference antenna of one time, sorted by member and row, become a block. */
 static int judge_rows(antint *a, int64_t n, const sheaf_flag_record *list, int *bad,
-                      sheaf_error *err) {
+                      double *fraction, sheaf_error *err) {
   const int32_t ddid = list[0].place.ddid;
   sheaf_flag_block b = {
       .rows = {.n = n, .ddid = ddid, .spw = a->u->vis.spw_of[ddid], .pol = a->u->vis.pol_of[ddid]}};
@@ -148,7 +148,7 @@ static int judge_rows(antint *a, int64_t n, const sheaf_flag_record *list, int *
     rc = no_memory(a->u, err);
   if (rc >= 0 && b.nchan > 0)
     *bad = sheaf_flag_antint(b.original, b.nchan, b.ncorr, row + n, n, ants, ants + n, a->reference,
-                             a->nantenna, a->fraction, scratch);
+                             a->nantenna, a->fraction, scratch, fraction);
   free(row);
   free(members);
   free(ants);
@@ -165,6 +165,7 @@ static int compare_records(const void *pa, const void *pb) {
 /* The rows of one time are complete. */
 static int judge_time(antint *a, sheaf_error *err) {
   int bad = 0, rc = 0;
+  double fraction = 0;
   if (a->n == 0) return 0;
   const sheaf_flag_record first = a->records[0];
   int64_t n = 0; /* of those with the reference antenna */
@@ -172,12 +173,13 @@ static int judge_time(antint *a, sheaf_error *err) {
     if (a->records[i].ant1 == a->reference || a->records[i].ant2 == a->reference)
       a->records[n++] = a->records[i];
   qsort(a->records, (size_t)n, sizeof *a->records, compare_records);
-  if (n > 0) rc = judge_rows(a, n, a->records, &bad, err);
+  if (n > 0) rc = judge_rows(a, n, a->records, &bad, &fraction, err);
   if (bad) {
     const sheaf_flag_place *p = &first.place;
     const int32_t ids[5] = {p->observation, p->array, p->scan, p->field, p->ddid};
     json_array_append_new(a->u->out, json_real(first.time));
     for (int i = 0; i < 5; i++) json_array_append_new(a->u->out, json_integer(ids[i]));
+    json_array_append_new(a->u->out, json_real(fraction));
   }
   a->n = 0;
   return rc;

@@ -522,6 +522,7 @@ static int compile_antint(const command *c) {
                 c->how->vis->path);
   put_int(c, "reference", id);
   put_int(c, "nantenna", (int64_t)c->how->vis->nantenna);
+  put_int(c, "verbose", flag(c, "verbose"));
   return bounded(c, "minchanfrac", 0, 1);
 }
 
@@ -600,11 +601,12 @@ static const char *report_name(const command *c, char *to, size_t size) {
 static int unapply(command *c) {
   if (!json_is_true(json_object_get(c->given, "unapply"))) return 0;
   if (c->mode == SHEAF_FLAG_SUMMARY) return 0;
-  if (c->mode != SHEAF_FLAG_MANUAL && c->mode != SHEAF_FLAG_QUACK && c->mode != SHEAF_FLAG_SHADOW &&
-      c->mode != SHEAF_FLAG_ELEVATION && c->mode != SHEAF_FLAG_ANTINT &&
-      c->mode != SHEAF_FLAG_UNFLAG)
+  if (c->mode == SHEAF_FLAG_TFCROP || c->mode == SHEAF_FLAG_RFLAG || c->mode == SHEAF_FLAG_EXTEND)
     return fail(c, "mode='%s': cannot be unapplied; the data do not tell which flags it set",
                 kModes[c->mode]);
+  if (c->mode == SHEAF_FLAG_CLIP && (flag(c, "channelavg") || flag(c, "timeavg")))
+    return fail(c, "mode='clip' with channelavg or timeavg: cannot be unapplied; the average that "
+                   "it flagged is another one when data are unflagged");
   json_object_set_new(c->out, "clears", json_true());
   return 0;
 }
@@ -626,8 +628,10 @@ static int compile_command(command *c, run *r) {
   if (c->mode != SHEAF_FLAG_CLIP && c->mode != SHEAF_FLAG_TFCROP && c->mode != SHEAF_FLAG_RFLAG &&
       c->mode != SHEAF_FLAG_EXTEND && c->mode != SHEAF_FLAG_ANTINT)
     r->others = 1;
-  json_object_set_new(c->out, "sets_row",
-                      json_boolean(!has_text(c, "spw") && !has_text(c, "correlation")));
+  json_object_set_new(
+      c->out, "sets_row",
+      json_boolean(!has_text(c, "spw") &&
+                   (c->mode == SHEAF_FLAG_CLIP || !has_text(c, "correlation"))));
   json_object_set(c->out, "filter", filter);
   if (empty) {
     json_decref(c->out);

@@ -9,7 +9,7 @@
 #include "kernel/weights.h"
 
 /* What scratch memory is for. */
-enum { KEEP, PLACES, CHANNELS, MAPS, STARTS, MAPSCRATCH, KERNEL, SPECTRA, DATA, RELATED };
+enum { KEEP, PLACES, CHANNELS, TAKEN, MAPS, STARTS, MAPSCRATCH, KERNEL, SPECTRA, DATA, RELATED };
 
 static int no_memory(sheaf_error *err) {
   return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for flagging; give more with SHEAF_MEMORY");
@@ -100,20 +100,23 @@ static int64_t choose_rows(scene *s, sheaf_error *err) {
   return n;
 }
 
-/* Its channels of the block's window. */
+/* Its channels of the block's window, each once: ranges of one selection may overlap. */
 static int choose_channels(scene *s, sheaf_error *err) {
   const sheaf_flag_agent *a = s->agent;
-  size_t n = 0;
+  const size_t nchan = (size_t)s->block->nchan;
   if (!a->has_chan) return 0;
-  for (size_t i = 0; i < a->nrange; i++)
-    if (a->range[i][0] == s->block->rows.spw && a->range[i][2] >= a->range[i][1])
-      n += (size_t)(a->range[i][2] - a->range[i][1] + 1);
-  s->chan = scratch(s->pass, CHANNELS, (n + 1) * sizeof *s->chan, err);
-  if (!s->chan) return SHEAF_ERR_NOMEM;
-  for (size_t i = 0; i < a->nrange; i++)
-    for (int32_t c = a->range[i][1]; a->range[i][0] == s->block->rows.spw && c <= a->range[i][2];
-         c++)
-      if (c >= 0 && c < s->block->nchan) s->chan[s->nsel++] = c;
+  s->chan = scratch(s->pass, CHANNELS, (nchan + 1) * sizeof *s->chan, err);
+  uint8_t *taken = scratch(s->pass, TAKEN, nchan + 1, err);
+  if (!s->chan || !taken) return SHEAF_ERR_NOMEM;
+  memset(taken, 0, nchan);
+  for (size_t i = 0; i < a->nrange; i++) {
+    if (a->range[i][0] != s->block->rows.spw) continue;
+    for (int64_t c = a->range[i][1] > 0 ? a->range[i][1] : 0;
+         c <= a->range[i][2] && c < s->block->nchan; c++) {
+      if (!taken[c]) s->chan[s->nsel++] = (int32_t)c;
+      taken[c] = 1;
+    }
+  }
   return 0;
 }
 
@@ -437,6 +440,12 @@ static int run_extend(scene *s, sheaf_error *err) {
   return 0;
 }
 
+/* FLAG_ROW of all rows that a clip command is unapplied to, hit or not: as CASA has it. */
+static void clear_rows(const scene *s) {
+  for (int64_t i = 0; s->block->flag_row && i < s->n; i++)
+    s->block->flag_row[s->row ? s->row[i] : i] = 0;
+}
+
 /* The command on what it sees, averaged or not. */
 static int decide(scene *s, sheaf_error *err) {
   sheaf_flag_quantity q[SHEAF_FLAG_QUANTITIES];
@@ -446,6 +455,7 @@ static int decide(scene *s, sheaf_error *err) {
   if (s->agent->mode == SHEAF_FLAG_CLIP) {
     s->pass->flagged[s->number] += sheaf_flag_clip(&s->view, s->row, s->n, q, nq,
                                                    s->agent->expression.op, &s->agent->clip);
+    if (s->agent->sets_row) clear_rows(s);
     return 0;
   }
   if (s->agent->mode == SHEAF_FLAG_RFLAG) return run_rflag(s, q, nq, err);
@@ -538,8 +548,11 @@ static int with_data(scene *s, act *what, sheaf_error *err) {
   if (rc < 0) return rc;
   const float *data = NULL, *related = NULL;
   if (a->mode != SHEAF_FLAG_EXTEND || averages) {
-    const int residual = averages && a->source == SHEAF_FLAG_ON_RESIDUAL;
-    data = residual ? column(s->block, SHEAF_FLAG_COL_CORRECTED) : find_data(s, &real, err);
+    /* The two columns of a residual are averaged by themselves, each by its own rule. */
+    const int on_data = a->source == SHEAF_FLAG_ON_RESIDUAL_DATA && !s->block->real;
+    const int residual = averages && (on_data || a->source == SHEAF_FLAG_ON_RESIDUAL);
+    data = residual ? column(s->block, on_data ? SHEAF_FLAG_COL_DATA : SHEAF_FLAG_COL_CORRECTED)
+                    : find_data(s, &real, err);
     if (residual) related = column(s->block, SHEAF_FLAG_COL_MODEL);
     if (!data || (residual && !related)) return err && err->code < 0 ? err->code : 0;
   }

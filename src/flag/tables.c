@@ -64,13 +64,16 @@ static int make_scans(sheaf_flag_lookup *l, const json_t *list, sheaf_error *err
   return 0;
 }
 
-static int make_bad(sheaf_flag_lookup *l, const json_t *list, sheaf_error *err) {
-  l->nbad = json_array_size(list) / 6;
-  if (!(l->bad = calloc(l->nbad + 1, sizeof *l->bad))) return no_memory(err);
-  for (size_t i = 0; i < l->nbad; i++)
-    l->bad[i] = (sheaf_flag_bad_time){.time = number_at(list, 6 * i),
-                                      .place = place_at(list, 6 * i + 1)};
-  qsort(l->bad, l->nbad, sizeof *l->bad, compare_bad);
+int sheaf_flag_bad_times(const json_t *list, sheaf_flag_bad_time **bad, size_t *n,
+                         sheaf_error *err) {
+  enum { VALUES = 7 };
+  *n = json_array_size(list) / VALUES;
+  if (!(*bad = calloc(*n + 1, sizeof **bad))) return no_memory(err);
+  for (size_t i = 0; i < *n; i++)
+    (*bad)[i] = (sheaf_flag_bad_time){.time = number_at(list, VALUES * i),
+                                      .place = place_at(list, VALUES * i + 1),
+                                      .fraction = number_at(list, VALUES * i + 6)};
+  qsort(*bad, *n, sizeof **bad, compare_bad);
   return 0;
 }
 
@@ -100,7 +103,7 @@ int sheaf_flag_lookup_make(sheaf_flag_lookup **lookup, const json_t *value, shea
   if (!l) return no_memory(err);
   int rc;
   SHEAF_TRY(make_scans(l, json_object_get(value, "scans"), err));
-  SHEAF_TRY(make_bad(l, json_object_get(value, "bad"), err));
+  SHEAF_TRY(sheaf_flag_bad_times(json_object_get(value, "bad"), &l->bad, &l->nbad, err));
   SHEAF_TRY(make_shadows(l, json_object_get(value, "shadows"), err));
   return 0;
 done:

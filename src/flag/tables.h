@@ -26,7 +26,7 @@ typedef struct sheaf_flag_scan_limits {
 
 /* A time of antint: bad from this place on. */
 typedef struct sheaf_flag_bad_time {
-  double time;
+  double time, fraction; /* s; of channels that count */
   sheaf_flag_place place;
 } sheaf_flag_bad_time;
 
@@ -36,6 +36,10 @@ typedef struct sheaf_flag_shadow_set {
   sheaf_flag_place place;
   uint8_t *antenna; /* [nantenna] */
 } sheaf_flag_shadow_set;
+
+/* Sorted by time and place. */
+int sheaf_flag_bad_times(const json_t *list, sheaf_flag_bad_time **bad, size_t *n,
+                         sheaf_error *err);
 
 typedef struct sheaf_flag_lookup {
   size_t nscan, nbad, nshadow, nantenna;

@@ -29,8 +29,8 @@ int sheaf_flag_unit_apply_rows(const json_t *common, const json_t *args, json_t 
  * have an unflagged sample. */
 int sheaf_flag_unit_unflagged(const json_t *common, const json_t *args, json_t **value,
                               sheaf_error *err);
-/* For antint: {"agent": number}; [time, obs, array, scan, field, ddid, …] of bad times of records
- * {"first", "n"}, which are whole times. */
+/* For antint: {"agent": number}; [time, obs, array, scan, field, ddid, fraction of channels, …] of bad
+ * times of records {"first", "n"}, which are whole times. */
 int sheaf_flag_unit_antint(const json_t *common, const json_t *args, json_t **value,
                            sheaf_error *err);
 

@@ -14,6 +14,7 @@
  * for sure. */
 typedef struct clipping {
   float low, high, bottom, top, squares[2];
+  uint8_t value; /* that flags get */
 } clipping;
 
 /* The nearest float that is not above, or not below. */
@@ -27,7 +28,7 @@ static float float_above(double x) {
 }
 
 static clipping clipping_make(const sheaf_flag_clip_options *o) {
-  clipping k = {-FLT_MAX, FLT_MAX, INFINITY, -INFINITY, {1.0f, -1.0f}};
+  clipping k = {-FLT_MAX, FLT_MAX, INFINITY, -INFINITY, {1.0f, -1.0f}, !o->clears};
   if (o->zeros) k.low = nextafterf(FLT_EPSILON, 1.0f);
   if (o->limits && o->outside) {
     const float low = float_above(o->min), high = float_below(o->max);
@@ -43,6 +44,7 @@ static clipping clipping_make(const sheaf_flag_clip_options *o) {
     const double high = k.high < 1e18f ? (double)k.high * (double)k.high : 1e36;
     k.squares[0] = least <= 0.0f ? 0.0f : (float)((double)least * (double)least * 1.00001);
     k.squares[1] = (float)(high * 0.99999);
+    if (k.bottom <= k.top && k.top == 0.0f) k.squares[0] = FLT_TRUE_MIN; /* 0 is inside */
   }
   return k;
 }
@@ -81,8 +83,8 @@ LANES_INLINE int64_t clip_span(const clipping *k, sheaf_flag_operator op, const 
     for (; bits; bits &= bits - 1) {
       const int64_t at = i + __builtin_ctz(bits);
       if (corrs != every && !(corrs >> at % ncorr & 1)) continue;
-      nset += !flag[at];
-      flag[at] = 1;
+      nset += flag[at] != k->value;
+      flag[at] = k->value;
     }
   }
   return nset;
@@ -111,7 +113,7 @@ static int64_t clip_row(const source *s, const clipping *k, sheaf_flag_operator 
     for (int64_t c = 0; c < s->nchan; c++) {
       float part[2 * LANES] = {0};
       source_value(s, s->quantity + q, source_cell(s, row, c), part, part + 1);
-      if (clip_bits(k, op, part, 0) & 1) nset += source_set(s, s->quantity + q, row, c);
+      if (clip_bits(k, op, part, 0) & 1) nset += source_put(s, s->quantity + q, row, c, k->value);
     }
   return nset;
 }

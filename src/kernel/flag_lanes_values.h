@@ -237,17 +237,22 @@ static void source_values(const source *s, int64_t row, sheaf_flag_operator op, 
 }
 
 /* Sets the flags of a quantity at a place; returns how many changed. */
-static inline int source_set(const source *s, const sheaf_flag_quantity *q, int64_t row,
-                             int64_t c) {
+static inline int source_put(const source *s, const sheaf_flag_quantity *q, int64_t row, int64_t c,
+                             uint8_t value) {
   uint8_t *flag = s->view->flag + source_cell(s, row, c);
-  int new = !flag[q->a];
-  flag[q->a] = 1;
+  int new = flag[q->a] != value;
+  flag[q->a] = value;
   if (q->b != q->a) {
-    new += !flag[q->b];
-    flag[q->b] = 1;
+    new += flag[q->b] != value;
+    flag[q->b] = value;
   }
   if (new && s->view->changed) s->view->changed[row] = 1;
   return new;
+}
+
+static inline int source_set(const source *s, const sheaf_flag_quantity *q, int64_t row,
+                             int64_t c) {
+  return source_put(s, q, row, c, 1);
 }
 
 #endif

@@ -31,7 +31,7 @@ static int64_t count_reference(const int64_t *row, int64_t n, const int32_t *ant
 
 int sheaf_flag_antint(const uint8_t *original, int64_t nchan, int64_t ncorr, const int64_t *row,
                       int64_t n, const int32_t *ant1, const int32_t *ant2, int32_t reference,
-                      int64_t nant, double minchanfrac, uint8_t *scratch) {
+                      int64_t nant, double minchanfrac, uint8_t *scratch, double *fraction) {
   const int autos = count_reference(row, n, ant1, ant2, reference, 1) <= nant - 1;
   int64_t bad = 0;
   if (count_reference(row, n, ant1, ant2, reference, autos) < nant - 1) return 0;
@@ -47,6 +47,7 @@ int sheaf_flag_antint(const uint8_t *original, int64_t nchan, int64_t ncorr, con
     }
   }
   for (int64_t c = 0; c < nchan; c++) bad += scratch[c];
+  if (fraction) *fraction = (double)bad / (double)nchan;
   return nchan == 1 ? bad == 1 : (double)bad / (double)nchan > minchanfrac;
 }
 

@@ -26,10 +26,11 @@ int sheaf_flag_quack(sheaf_flag_quack_mode mode, double interval, double start, 
  * more) rows with the reference antenna have a flag in any correlation of `original` flags,
  * [row][nchan][ncorr]; the time is bad where more than minchanfrac of all channels count (the one,
  * with one channel). Where there are more such rows than nant - 1, the auto-correlations are left
- * out. scratch: nchan bytes. */
+ * out. scratch: nchan bytes. A time that is bad gets the fraction of channels that count in
+ * *fraction, unless that is NULL. */
 int sheaf_flag_antint(const uint8_t *original, int64_t nchan, int64_t ncorr, const int64_t *row,
                       int64_t n, const int32_t *ant1, const int32_t *ant2, int32_t reference,
-                      int64_t nant, double minchanfrac, uint8_t *scratch);
+                      int64_t nant, double minchanfrac, uint8_t *scratch, double *fraction);
 
 /* Which antenna of a pair is shadowed: 0 none, 1 the first, 2 the second. uvw [m] as in the MS,
  * diameters and tolerance [m]. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "task/flagging.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +13,12 @@
 #include "base/threads.h"
 #include "base/value.h"
 #include "flag/agent.h"
+#include "flag/commandtext.h"
 #include "flag/counts.h"
 #include "flag/loader.h"
 #include "flag/prepare.h"
 #include "flag/records.h"
+#include "flag/tables.h"
 #include "flag/units.h"
 #include "ms/flagversions.h"
 #include "ms/inplace.h"
@@ -324,6 +327,23 @@ static int cut_times(run *r, units *u, sheaf_error *err) {
   return rc;
 }
 
+/* antint's verbose=True. */
+static int list_bad_times(const json_t *list, sheaf_error *err) {
+  sheaf_flag_bad_time *bad;
+  size_t n;
+  const int rc = sheaf_flag_bad_times(list, &bad, &n, err);
+  for (size_t i = 0; rc >= 0 && i < n; i++) {
+    char text[40];
+    sheaf_command_date(floor(bad[i].time * 10 + 0.5) / 10, text);
+    text[strlen(text) - 2] = '\0'; /* tenths of a second */
+    sheaf_log(SHEAF_LOG_INFO,
+              "Flagging integration at time: %s (fraction of flagged channels found: %g)", text,
+              bad[i].fraction);
+  }
+  if (rc >= 0) free(bad);
+  return rc;
+}
+
 static int find_bad_times(run *r, size_t number, json_t *tables, sheaf_error *err) {
   units u = {0};
   json_t *bad = NULL;
@@ -335,6 +355,8 @@ static int find_bad_times(run *r, size_t number, json_t *tables, sheaf_error *er
     json_object_set_new(common, "agent", json_integer((json_int_t)number));
     rc = gather(r, "flagging.antint", common, &u, merge_bad_times, &bad, err);
   }
+  const json_t *agent = json_array_get(json_object_get(r->compiled, "agents"), number);
+  if (rc >= 0 && bad && sheaf_value_int(agent, "verbose", 0)) rc = list_bad_times(bad, err);
   if (bad) json_object_set_new(tables, "bad", bad);
   free_units(&u);
   return rc;

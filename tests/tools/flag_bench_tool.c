@@ -108,7 +108,7 @@ static void run_apply(bench *b) {
                                   b->spectra, &o, b->scratch);
 }
 static void run_clip(bench *b) {
-  const sheaf_flag_clip_options o = {1, 0.0, 15.0, 1, 0};
+  const sheaf_flag_clip_options o = {1, 0.0, 15.0, 1, 0, 0};
   b->result = (double)b->v->clip(&b->view, NULL, b->nrow, b->quantity, (int)b->view.ncorr,
                                  SHEAF_FLAG_ABS, &o);
 }

@@ -104,7 +104,7 @@ static void test_clip_random(void **state) {
     for (size_t i = 0; i < 2 * case_cells(&k); i++) k.data[i] *= scale;
     const size_t n = case_cells(&k);
     sheaf_flag_clip_options o = {case_random(4) > 0, 0.0, 1.0, (int)case_random(2),
-                                 case_random(3) == 0};
+                                 case_random(3) == 0, case_random(4) == 0};
     /* Limits are often a value that is there. */
     if (n && case_random(3)) o.min = (double)clip_value(op, k.data + 2 * case_random((int64_t)n));
     if (n && case_random(3)) o.max = (double)clip_value(op, k.data + 2 * case_random((int64_t)n));
@@ -114,12 +114,15 @@ static void test_clip_random(void **state) {
     const sheaf_flag_variant *v;
     for (int i = 0; (v = sheaf_flag_variant_get(i)); i++) {
       const sheaf_flag_view view = case_view(&k);
-      case_check_marks(&k, v->clip(&view, NULL, k.nrow, singles, nq, op, &o));
+      int64_t changed = v->clip(&view, NULL, k.nrow, singles, nq, op, &o);
+      if (!o.clears) case_check_marks(&k, changed);
       for (size_t cell = 0; cell < n; cell++) {
         const int hit =
             (int)(cell % (size_t)ncorr) < nq && naive_clip(clip_value(op, k.data + 2 * cell), &o);
-        assert_int_equal(k.now[cell], k.flag[cell] | hit);
+        assert_int_equal(k.now[cell], o.clears ? k.flag[cell] & !hit : k.flag[cell] | hit);
+        changed -= k.now[cell] != k.flag[cell];
       }
+      assert_int_equal(changed, 0);
     }
     case_free(&k);
   }
@@ -131,13 +134,21 @@ static void test_clip_by_hand(void **state) {
                   NAN, 0, INFINITY, 0, 1e-40f, 0}; /* moduli 5, 0, 5.5, NaN, Inf, tiny */
   uint8_t flag[6] = {0};
   const sheaf_flag_view view = {.data = data, .flag = flag, .nchan = 6, .ncorr = 1};
-  sheaf_flag_clip_options o = {1, 1.0, 5.0, 1, 0};
+  sheaf_flag_clip_options o = {1, 1.0, 5.0, 1, 0, 0};
   assert_int_equal(sheaf_flag_clip(&view, NULL, 1, singles, 1, SHEAF_FLAG_ABS, &o), 5);
   assert_memory_equal(flag, ((uint8_t[]){0, 1, 1, 1, 1, 1}), 6);
   memset(flag, 0, 6);
   o.outside = 0;
   assert_int_equal(sheaf_flag_clip(&view, NULL, 1, singles, 1, SHEAF_FLAG_ABS, &o), 3);
   assert_memory_equal(flag, ((uint8_t[]){1, 0, 0, 1, 1, 0}), 6);
+  memset(flag, 0, 6);
+  o = (sheaf_flag_clip_options){.limits = 1}; /* what is 0 */
+  assert_int_equal(sheaf_flag_clip(&view, NULL, 1, singles, 1, SHEAF_FLAG_ABS, &o), 3);
+  assert_memory_equal(flag, ((uint8_t[]){0, 1, 0, 1, 1, 0}), 6);
+  o.clears = 1;
+  flag[0] = 1;
+  assert_int_equal(sheaf_flag_clip(&view, NULL, 1, singles, 1, SHEAF_FLAG_ABS, &o), 3);
+  assert_memory_equal(flag, ((uint8_t[]){1, 0, 0, 0, 0, 0}), 6);
   memset(flag, 0, 6);
   o = (sheaf_flag_clip_options){.zeros = 1};
   assert_int_equal(sheaf_flag_clip(&view, NULL, 1, singles, 1, SHEAF_FLAG_ABS, &o), 4);
@@ -155,7 +166,7 @@ static void test_clip_combined(void **state) {
   uint8_t flag[4] = {0};
   const sheaf_flag_view view = {.data = data, .flag = flag, .nchan = 2, .ncorr = 2};
   const sheaf_flag_quantity i = {SHEAF_FLAG_HALF_SUM, 0, 1}, v = {SHEAF_FLAG_HALF_DIFF_I, 0, 1};
-  const sheaf_flag_clip_options o = {1, -1.5, 2.5, 1, 0};
+  const sheaf_flag_clip_options o = {1, -1.5, 2.5, 1, 0, 0};
   assert_int_equal(sheaf_flag_clip(&view, NULL, 1, &i, 1, SHEAF_FLAG_REAL, &o), 2);
   assert_memory_equal(flag, ((uint8_t[]){0, 0, 1, 1}), 4);
   memset(flag, 0, 4);
@@ -171,7 +182,7 @@ static void test_clip_real(void **state) {
   uint8_t flag[40] = {0};
   for (int i = 0; i < 40; i++) data[i] = (float)i;
   const sheaf_flag_view view = {.data = data, .real = 1, .flag = flag, .nchan = 20, .ncorr = 2};
-  const sheaf_flag_clip_options o = {1, 3.0, 30.0, 1, 0};
+  const sheaf_flag_clip_options o = {1, 3.0, 30.0, 1, 0, 0};
   const int64_t row = 0;
   assert_int_equal(sheaf_flag_clip(&view, &row, 1, singles, 1, SHEAF_FLAG_REAL, &o), 2 + 4);
   for (int i = 0; i < 40; i++) assert_int_equal(flag[i], i % 2 == 0 && (i < 3 || i > 30));
@@ -384,17 +395,19 @@ static void test_antint(void **state) {
   const int32_t ant1[] = {0, 0, 1, 0}, ant2[] = {1, 2, 2, 0};
   const int64_t row[] = {0, 1, 2, 3};
   uint8_t flag[16] = {1, 1, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, memory[4];
-  assert_int_equal(sheaf_flag_antint(flag, 4, 1, row, 3, ant1, ant2, 0, 3, 0.4, memory),
+  double fraction = 0;
+  assert_int_equal(sheaf_flag_antint(flag, 4, 1, row, 3, ant1, ant2, 0, 3, 0.4, memory, &fraction),
                    1); /* 2 of 4 */
-  assert_int_equal(sheaf_flag_antint(flag, 4, 1, row, 3, ant1, ant2, 0, 3, 0.5, memory), 0);
-  assert_int_equal(sheaf_flag_antint(flag, 4, 1, row, 3, ant1, ant2, 0, 4, 0.4, memory),
+  assert_true(fraction == 0.5);
+  assert_int_equal(sheaf_flag_antint(flag, 4, 1, row, 3, ant1, ant2, 0, 3, 0.5, memory, NULL), 0);
+  assert_int_equal(sheaf_flag_antint(flag, 4, 1, row, 3, ant1, ant2, 0, 4, 0.4, memory, NULL),
                    0); /* one is missing */
-  assert_int_equal(sheaf_flag_antint(flag, 4, 1, row, 4, ant1, ant2, 0, 3, 0.4, memory),
+  assert_int_equal(sheaf_flag_antint(flag, 4, 1, row, 4, ant1, ant2, 0, 3, 0.4, memory, NULL),
                    1); /* without the auto */
-  assert_int_equal(sheaf_flag_antint(flag, 4, 1, row, 4, ant1, ant2, 0, 4, 0.4, memory),
+  assert_int_equal(sheaf_flag_antint(flag, 4, 1, row, 4, ant1, ant2, 0, 4, 0.4, memory, NULL),
                    0); /* with it */
-  assert_int_equal(sheaf_flag_antint(flag, 4, 1, row, 3, ant1, ant2, 1, 3, 0.0, memory), 0);
-  assert_int_equal(sheaf_flag_antint(flag, 1, 4, row, 3, ant1, ant2, 0, 3, 1.0, memory),
+  assert_int_equal(sheaf_flag_antint(flag, 4, 1, row, 3, ant1, ant2, 1, 3, 0.0, memory, NULL), 0);
+  assert_int_equal(sheaf_flag_antint(flag, 1, 4, row, 3, ant1, ant2, 0, 3, 1.0, memory, NULL),
                    1); /* one channel */
 }
 
