@@ -407,6 +407,10 @@ static int run_commands(run *r, sheaf_error *err) {
   units u = {0};
   const int buffers = r->agents.buffers;
   int rc = buffers ? make_buffers(r, err) : 0;
+  if (rc >= 0 && r->what->per_member && has_rflag(r) && r->vis.nmember == 1)
+    sheaf_log(SHEAF_LOG_WARN,
+              "rflagpersubms=True: %s has no sub-MSs of its own; thresholds are those of all data",
+              r->vis.path);
   if (rc >= 0) rc = buffers ? cut_buffers(r, &u, err) : cut_rows(r, &u, err);
   if (rc >= 0) {
     json_t *common = make_common(r);

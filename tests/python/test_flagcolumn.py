@@ -98,6 +98,20 @@ def test_thresholds_by_sub_ms(tmp_path, monkeypatch):
         assert state("whole.mms/SUBMSS/" + there) != state("parts.mms/SUBMSS/" + name)
 
 
+def test_thresholds_by_sub_ms_without_sub_ms(tmp_path, monkeypatch, capfd):
+    """A Multi-MS that refers to its input's rows: a warning, and the flags of the input."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("one.ms", "two.ms"):
+        shutil.copytree(inputs.ngc5921(), name)
+    sheaf.partition("one.ms", "parts.mms", separationaxis="baseline", numsubms=3, flagbackup=False, copydata=False)
+    capfd.readouterr()
+    sheaf.flagdata("parts.mms", mode="rflag", rflagpersubms=True, flagbackup=False)
+    told = capfd.readouterr()
+    assert "rflagpersubms=True: " in told.out + told.err
+    sheaf.flagdata("two.ms", mode="rflag", flagbackup=False)
+    assert state("one.ms") == state("two.ms")
+
+
 def test_antint_lists_times(tmp_path, monkeypatch, capfd):
     """verbose=True: as CASA lists them on an MS that bench/make-ms makes."""
     monkeypatch.chdir(tmp_path)
