@@ -2,7 +2,8 @@
  *
  * tiles_layout.h - where a tiled column's cells lie, as table.dat and the manager's header say.
  *
- * Internal to tiles.c and its tests. A layout is made from bytes in memory by sheaf_layout_parse,
+ * Internal to the tile layer and its tests: tiles_layout.c parses (tiles_dat.h has table.dat), tiles_locate.c
+ * finds rows, tiles_header.c makes and writes headers. A layout is made from bytes in memory by sheaf_layout_parse,
  * never changes afterwards and can be used by any number of threads. Everything in it was checked:
  * axes, products and offsets fit their types, cube and file numbers exist. */
 #ifndef SHEAF_TABLE_TILES_LAYOUT_H
