@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //
-// edit_dat.hh - table.dat of a plain table as values, for edit.cc and unshare.cc. Functions throw
+// edit_dat.hh - table.dat of a plain table as values, for edits and unshare.cc. Functions throw
 // Failure.
 #ifndef SHEAF_TABLE_EDIT_DAT_HH
 #define SHEAF_TABLE_EDIT_DAT_HH
