@@ -4,7 +4,7 @@
  * selected rows.
  *
  * plan:  one pass over the scalars per input: which rows are selected, and to which sub-MS each
- *        belongs (ms/rowrecords.h, ms/assign.h)
+ *        belongs (task/partition_plan.h)
  * round: a unit writes the main table of a sub-MS, or of several whose rows alternate in the input
  *        (ms/copier.h), on any server
  * merge: the sub-tables, once; links; the ledger; the sum of rows is proved before the output
@@ -19,27 +19,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/progress.h"
-#include "ms/assign.h"
-#include "ms/copier.h"
 #include "ms/flagversions.h"
 #include "ms/history.h"
 #include "ms/ledger.h"
 #include "ms/multims.h"
 #include "ms/refms.h"
-#include "ms/reindex.h"
 #include "ms/subtables.h"
+#include "task/partition_plan.h"
 #include "task/registry.h"
-#include "task/selection.h"
 
-enum {
-  DEFAULT_SUBMS = 8,
-  PATH_SIZE = 4096,
-  ALTERNATING_BYTES = 1 << 20 /* rows of sub-MSs that alternate in the input in shorter stretches
-                                 are copied together: the input is read once */
-};
+enum { DEFAULT_SUBMS = 8, PATH_SIZE = SHEAF_PARTITION_PATH };
 
 static const sheaf_param params[] = {
     {"vis", SHEAF_TYPE_STRING, "''", NULL, NULL, NULL, "name of the input MS or Multi-MS",
@@ -73,51 +64,13 @@ static const sheaf_param params[] = {
      SHEAF_PARAM_OURS},
 };
 
-/* ---- what one call works with ---- */
-
-typedef struct part {
-  sheaf_job *job;
-  const json_t *par;
-  int createmms, copydata;
-  sheaf_axis axis;
-  size_t wanted;
-  int wanted_auto;
-  char vis[PATH_SIZE], output[PATH_SIZE]; /* absolute */
-  char base[256];                         /* name of the output */
-  sheaf_stage stage;
-  sheaf_selection_texts texts;
-  /* inputs */
-  int from_mms;
-  char **source;
-  size_t nsource;
-  int64_t *source_rows;  /* [nsource] selected rows of each; NULL where they are shared out */
-  int64_t *source_total; /* [nsource] rows of each */
-  int64_t selected;      /* rows */
-  int other_antennas;    /* rows have antennas that the parsed selection does not list */
-  sheaf_rowlayout layout;
-  /* output sub-MSs */
-  size_t nunit;
-  size_t *unit_source; /* [nunit] input MMS: which member; else NULL */
-  int64_t *unit_rows;  /* [nunit] */
-  int64_t *unit_bytes; /* [nunit] */
-  size_t ngroup;       /* sub-MSs that are written together */
-  size_t *group_first; /* [ngroup + 1] */
-  sheaf_assignment assignment;
-  sheaf_select *select; /* parsed against the input as a whole */
-  sheaf_copyplan plan;
-  char axis_text[64];
-  json_t *members; /* ledger entries, in unit order */
-  int subtables_rc;
-  sheaf_error subtables_error;
-} part;
-
 static int no_memory(sheaf_error *err) {
   return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory to plan");
 }
 
 /* ---- parameters ---- */
 
-static int read_numsubms(part *p, sheaf_error *err) {
+static int read_numsubms(sheaf_partition *p, sheaf_error *err) {
   const json_t *value = json_object_get(p->par, "numsubms");
   const char *text = json_string_value(value);
   long long n = json_integer_value(value);
@@ -148,12 +101,7 @@ static sheaf_axis read_axis(const json_t *par) {
   return SHEAF_AXIS_AUTO;
 }
 
-static const char *axis_name(sheaf_axis axis) {
-  static const char *const names[] = {"scan,spw", "scan", "spw", "baseline"};
-  return names[axis];
-}
-
-static int check_output(part *p, sheaf_error *err) {
+static int check_output(sheaf_partition *p, sheaf_error *err) {
   char versions[PATH_SIZE + 16];
   const char *given = sheaf_value_str(p->par, "outputvis", "");
   if (strspn(given, " \t") == strlen(given))
@@ -179,7 +127,7 @@ static int check_output(part *p, sheaf_error *err) {
 }
 
 /* outputvis inside vis would make the output part of its own input. */
-static int check_not_inside(const part *p, sheaf_error *err) {
+static int check_not_inside(const sheaf_partition *p, sheaf_error *err) {
   char vis[PATH_SIZE], output[PATH_SIZE];
   int rc = sheaf_path_real(p->vis, vis, sizeof vis, err);
   if (rc >= 0) rc = sheaf_path_real(p->output, output, sizeof output, err);
@@ -192,7 +140,7 @@ static int check_not_inside(const part *p, sheaf_error *err) {
   return 0;
 }
 
-static int check_parameters(part *p, sheaf_error *err) {
+static int check_parameters(sheaf_partition *p, sheaf_error *err) {
   int rc;
   p->createmms = sheaf_value_bool(p->par, "createmms", 1);
   p->copydata = sheaf_value_bool(p->par, "copydata", 1);
@@ -213,314 +161,17 @@ done:
   return rc;
 }
 
-/* ---- plan ---- */
-
-/* The records of a source; those of the one source of several sub-MSs, grouped. */
-static void records_path(const part *p, size_t source, char *out, size_t size) {
-  snprintf(out, size, "%s/records.%zu", p->stage.path, source);
-}
-
-static void grouped_path(const part *p, char *out, size_t size) {
-  snprintf(out, size, "%s/rows", p->stage.path);
-}
-
-static void note_empty_member(const part *p, size_t s) {
-  sheaf_log(SHEAF_LOG_INFO, "%s: no row is selected; it gets no counterpart in the output",
-            p->source[s]);
-}
-
-/* The selection against one member of an input MMS. What is no mistake for the whole, and selects
- * nothing in a member, is EMPTY. */
-static int select_member(const part *p, size_t s, sheaf_select **select, sheaf_error *err) {
-  const int rc = sheaf_select_open(select, p->source[s], &p->texts.selection, err);
-  if (rc == SHEAF_ERR_EMPTY) sheaf_log(SHEAF_LOG_DEBUG, "%s: %s", p->source[s], err->text);
-  return rc;
-}
-
-/* Counts the selected rows of one source and writes their records. */
-static int count_source(part *p, size_t s, sheaf_scans *scans, sheaf_error *err) {
-  char path[PATH_SIZE + 32];
-  sheaf_select *select = NULL;
-  sheaf_rowsink sink = {.layout = &p->layout, .source = p->createmms ? 0 : (int32_t)s};
-  records_path(p, s, path, sizeof path);
-  int rc = sheaf_ms_nrow(p->source[s], &p->source_total[s], err);
-  if (rc >= 0) rc = sheaf_recwriter_open(&sink.writer, path, p->layout.size, err);
-  if (rc >= 0) rc = select_member(p, s, &select, err);
-  if (rc == SHEAF_ERR_EMPTY) {
-    sheaf_error_clear(err);
-    rc = 0;
-  } else if (rc >= 0) {
-    rc = sheaf_scans_read(scans, p->source[s], select, &sink, err);
-    if (!sheaf_scans_antennas_listed(scans, &sheaf_select_parsed(p->select)->antenna))
-      p->other_antennas = 1;
-  }
-  if (rc >= 0) rc = sheaf_recwriter_finish(&sink.writer, err);
-  sheaf_recwriter_free(&sink.writer);
-  p->selected += scans->nrow;
-  sheaf_select_close(select);
-  return rc;
-}
-
-static int nothing_selected(const part *p, sheaf_error *err) {
-  char *text = sheaf_selection_text(&p->texts);
-  const int rc = sheaf_fail(
-      err, SHEAF_ERR_EMPTY, "MSSelectionNullSelection : The selected table has zero rows. (%s: %s)",
-      sheaf_value_str(p->par, "vis", ""), text && *text ? text : "it has no rows");
-  free(text);
-  return rc;
-}
-
-static int new_units(part *p, size_t n, sheaf_error *err) {
-  p->nunit = n;
-  p->unit_rows = calloc(n + 1, sizeof *p->unit_rows);
-  p->unit_bytes = calloc(n + 1, sizeof *p->unit_bytes);
-  return p->unit_rows && p->unit_bytes ? 0 : no_memory(err);
-}
-
-/* Bytes that a row of a data description gives in the output; for costs and progress. */
-static int64_t row_bytes(const part *p, const sheaf_cellsel *cell) {
-  int64_t bytes = 0;
-  for (size_t i = 0; i < p->plan.ncolumn; i++) {
-    const sheaf_copycolumn *c = &p->plan.column[i];
-    const int64_t size = strstr(c->name, "DATA") ? 8 : strncmp(c->name, "FLAG", 4) == 0 ? 1 : 4;
-    if (strcmp(c->name, "FLAG_CATEGORY") == 0) continue;
-    if (c->role == SHEAF_ROLE_CUBE || c->spread)
-      bytes += size * cell->nchan * cell->ncorr;
-    else if (c->role == SHEAF_ROLE_CORR)
-      bytes += size * cell->ncorr;
-    else if (c->role == SHEAF_ROLE_ARRAY)
-      bytes += 24;
-  }
-  return bytes;
-}
-
-/* Baselines as the antenna selection lists them, or all of the input when there is none: the list
- * that CASA shares out. */
-static int baseline_list(const part *p, const sheaf_scans *scans, sheaf_scans *all,
-                         const int32_t **list, size_t *n, sheaf_error *err) {
-  const sheaf_selected *parsed = sheaf_select_parsed(p->select);
-  if (parsed->baseline.given) {
-    *list = parsed->baseline.id;
-    *n = parsed->baseline.n / 2;
-    return 0;
-  }
-  *list = scans->baseline;
-  *n = scans->nbaseline;
-  if (sheaf_select_all(p->select)) return 0;
-  const int rc = sheaf_scans_read(all, p->source[0], NULL, NULL, err);
-  *list = all->baseline;
-  *n = all->nbaseline;
-  return rc;
-}
-
-static void warn_reduced(const part *p) {
-  static const char *const what[] = {"scan,ddi pairs", "scans", "spws", "baselines"};
-  const sheaf_assignment *a = &p->assignment;
-  if (!p->wanted_auto && a->wanted > a->possible)
-    sheaf_log(SHEAF_LOG_WARN,
-              "Number of subMSs (%zu) is greater than available %s (%zu), setting nsubms to %zu",
-              a->wanted, what[p->axis], a->possible, a->possible);
-  const size_t parts = a->wanted < a->possible ? a->wanted : a->possible;
-  if (a->nunit < parts)
-    sheaf_log(SHEAF_LOG_INFO, "%zu of %zu parts have no rows and make no sub-MS", parts - a->nunit,
-              parts);
-}
-
-/* Shares the rows of the one input out along the axis. */
-static int plan_axis(part *p, const sheaf_scans *scans, sheaf_error *err) {
-  char from[PATH_SIZE + 32], to[PATH_SIZE + 32];
-  sheaf_scans all = {0};
-  sheaf_assign_request request = {.axis = p->axis, .wanted = p->wanted, .scans = scans};
-  int rc = 0;
-  if (p->axis == SHEAF_AXIS_BASELINE)
-    SHEAF_TRY(baseline_list(p, scans, &all, &request.baseline, &request.nbaseline, err));
-  records_path(p, 0, from, sizeof from);
-  grouped_path(p, to, sizeof to);
-  const sheaf_recspan rows = {from, 0, scans->nrow};
-  SHEAF_TRY(
-      sheaf_assign_rows(&p->assignment, p->source[0], &request, &rows, p->layout.size, to, err));
-  snprintf(p->axis_text, sizeof p->axis_text, "%s", axis_name(p->axis));
-  warn_reduced(p);
-  SHEAF_TRY(new_units(p, p->assignment.nunit, err));
-  for (size_t u = 0; u < p->nunit; u++)
-    for (size_t d = 0; d < p->assignment.nddid; d++)
-      p->unit_rows[u] += p->assignment.nrow[u * p->assignment.nddid + d];
-done:
-  sheaf_scans_free(&all);
-  return rc;
-}
-
-static int plan_one_input(part *p, sheaf_error *err) {
-  sheaf_scans scans = {0};
-  int rc;
-  SHEAF_TRY(count_source(p, 0, &scans, err));
-  if (!p->selected) SHEAF_TRY(nothing_selected(p, err));
-  SHEAF_TRY(plan_axis(p, &scans, err));
-done:
-  sheaf_scans_free(&scans);
-  return rc;
-}
-
-/* Counts every input; returns through rows[s]. */
-static int count_inputs(part *p, int64_t *rows, sheaf_error *err) {
-  for (size_t s = 0; s < p->nsource; s++) {
-    sheaf_scans scans = {0};
-    const int rc = count_source(p, s, &scans, err);
-    rows[s] = scans.nrow;
-    sheaf_scans_free(&scans);
-    if (rc < 0) return rc;
-  }
-  return p->selected ? 0 : nothing_selected(p, err);
-}
-
-/* Each member of an input MMS becomes one sub-MS; or, with createmms=False, all become one MS. */
-static int plan_members(part *p, sheaf_error *err) {
-  int64_t *rows = p->source_rows = calloc(p->nsource + 1, sizeof *rows);
-  int rc = rows ? count_inputs(p, rows, err) : no_memory(err);
-  if (rc < 0) goto done;
-  SHEAF_TRY(new_units(p, p->createmms ? p->nsource : 1, err));
-  if (!p->createmms) {
-    p->unit_rows[0] = p->selected;
-    goto done;
-  }
-  p->unit_source = calloc(p->nsource + 1, sizeof *p->unit_source);
-  if (!p->unit_source) SHEAF_TRY(no_memory(err));
-  p->nunit = 0;
-  for (size_t s = 0; s < p->nsource; s++) {
-    if (!rows[s]) {
-      note_empty_member(p, s);
-      continue;
-    }
-    p->unit_source[p->nunit] = s;
-    p->unit_rows[p->nunit++] = rows[s];
-  }
-  SHEAF_TRY(sheaf_mms_axis(p->vis, p->axis_text, sizeof p->axis_text, err));
-done:
-  return rc;
-}
-
-/* Adds the hidden ddistart to the numbers of data descriptions. */
-static int apply_ddistart(part *p, sheaf_error *err) {
-  const int64_t start = sheaf_value_int(p->par, "ddistart", -1);
-  sheaf_idmap *map = &p->plan.reindex.ddid;
-  if (start <= 0) return 0;
-  if (!map->to) {
-    map->n = p->plan.reindex.nddid;
-    map->to = malloc((map->n + 1) * sizeof *map->to);
-    if (!map->to) return no_memory(err);
-    for (size_t i = 0; i < map->n; i++) map->to[i] = (int32_t)i;
-  }
-  for (size_t i = 0; i < map->n; i++)
-    if (map->to[i] >= 0) map->to[i] += (int32_t)start;
-  return 0;
-}
-
-static const sheaf_spwgroups *spw_groups(const part *p, sheaf_spwgroups *groups) {
-  if (!p->assignment.spw) return NULL;
-  *groups = (sheaf_spwgroups){p->assignment.nunit, p->assignment.nspw,
-                              (const int32_t *const *)p->assignment.spw};
-  return groups;
-}
-
-static int64_t plan_costs(part *p) {
-  const sheaf_reindex *r = &p->plan.reindex;
-  int64_t total = 0;
-  for (size_t u = 0; u < p->nunit; u++) {
-    if (p->assignment.nrow)
-      for (size_t d = 0; d < p->assignment.nddid && d < r->nddid; d++)
-        p->unit_bytes[u] +=
-            p->assignment.nrow[u * p->assignment.nddid + d] * row_bytes(p, &r->cell[d]);
-    else
-      p->unit_bytes[u] = p->unit_rows[u] * (r->nddid ? row_bytes(p, &r->cell[0]) : 1);
-    total += p->unit_bytes[u];
-  }
-  sheaf_progress_begin("partition", total, "B");
-  return total;
-}
-
-/* Which sub-MSs one unit of work writes: each its own, or, where their rows alternate quickly in
- * the input, as many units as there are servers. What is written does not depend on it. */
-static int plan_groups(part *p, int64_t bytes, sheaf_error *err) {
-  const int servers = sheaf_job_nserver(p->job);
-  const int together = p->assignment.nrun > 0 && bytes / p->assignment.nrun < ALTERNATING_BYTES;
-  p->ngroup = !together ? p->nunit : servers > 1 ? (size_t)servers : 1;
-  if (p->ngroup > p->nunit) p->ngroup = p->nunit;
-  p->group_first = calloc(p->ngroup + 2, sizeof *p->group_first);
-  if (!p->group_first) return no_memory(err);
-  for (size_t g = 0; g <= p->ngroup; g++) p->group_first[g] = g * p->nunit / p->ngroup;
-  return 0;
-}
-
-/* Records hold all scalars that are copied; ids and times in any case. */
-static int plan_layout(part *p, sheaf_error *err) {
-  const char **names = NULL;
-  size_t n;
-  if (!p->copydata) return sheaf_rowlayout_make(&p->layout, p->vis, NULL, 0, err);
-  int rc = sheaf_copyplan_scalars(&p->plan, &names, &n, err);
-  if (rc >= 0) rc = sheaf_rowlayout_make(&p->layout, p->vis, names, n, err);
-  free(names);
-  return rc;
-}
-
-/* References are to rows; cells stay whole. */
-static int check_whole_cells(const part *p, sheaf_error *err) {
-  const sheaf_reindex *r = &p->plan.reindex;
-  for (size_t d = 0; d < r->nddid; d++) {
-    const char *what = r->cell[d].chan ? "spw" : "correlation";
-    if (r->cell[d].chan || r->cell[d].corr)
-      return sheaf_fail(err, SHEAF_ERR_ARG,
-                        "%s='%s': with copydata=False whole rows are referred to; a selection of "
-                        "%s needs copydata=True",
-                        what, sheaf_value_str(p->par, what, "…"),
-                        r->cell[d].chan ? "channels" : "correlations");
-  }
-  return 0;
-}
-
-/* New numbers for what the selection leaves out. ANTENNA stays whole where it does not say which
- * antennas its rows have. */
-static int make_reindex(part *p, sheaf_error *err) {
-  sheaf_spwgroups groups;
-  sheaf_selected ids = *sheaf_select_parsed(p->select);
-  if (p->other_antennas) ids.antenna.given = 0;
-  return sheaf_reindex_make(&p->plan.reindex, p->vis, &ids, spw_groups(p, &groups), err);
-}
-
-static int plan(part *p, sheaf_error *err) {
-  int rc;
-  p->from_mms = sheaf_mms_is(p->vis);
-  SHEAF_TRY(sheaf_mms_members(p->vis, &p->source, &p->nsource, err));
-  p->source_total = calloc(p->nsource + 1, sizeof *p->source_total);
-  if (!p->source_total) SHEAF_TRY(no_memory(err));
-  SHEAF_TRY(sheaf_select_open(&p->select, p->vis, &p->texts.selection, err));
-  SHEAF_TRY(
-      sheaf_copyplan_columns(&p->plan, p->vis, sheaf_value_str(p->par, "datacolumn", "all"), err));
-  SHEAF_TRY(plan_layout(p, err));
-  rc = sheaf_stage_begin(&p->stage, p->output, err);
-  if (rc < 0) SHEAF_TRY(sheaf_fail_context(err, rc, "outputvis"));
-  if (p->createmms && !p->from_mms)
-    SHEAF_TRY(plan_one_input(p, err));
-  else
-    SHEAF_TRY(plan_members(p, err));
-  SHEAF_TRY(make_reindex(p, err));
-  if (!p->copydata) SHEAF_TRY(check_whole_cells(p, err));
-  if (!p->createmms) SHEAF_TRY(apply_ddistart(p, err));
-  if (p->copydata) SHEAF_TRY(plan_groups(p, plan_costs(p), err));
-done:
-  return rc;
-}
-
 /* ---- the round ---- */
 
 /* Name of unit u's sub-MS, and its path inside the stage. */
-static void unit_name(const part *p, size_t u, char *out, size_t size) {
+static void unit_name(const sheaf_partition *p, size_t u, char *out, size_t size) {
   if (p->createmms)
     snprintf(out, size, "%s.%04zu.ms", p->base, u);
   else
     snprintf(out, size, "%s", p->base);
 }
 
-static void unit_path(const part *p, size_t u, char *out, size_t size) {
+static void unit_path(const sheaf_partition *p, size_t u, char *out, size_t size) {
   char name[512];
   unit_name(p, u, name, sizeof name);
   if (p->createmms)
@@ -530,23 +181,23 @@ static void unit_path(const part *p, size_t u, char *out, size_t size) {
 }
 
 /* The records of sub-MS u: [[path, first, n], …]. */
-static json_t *rows_value(const part *p, size_t u) {
+static json_t *rows_value(const sheaf_partition *p, size_t u) {
   char path[PATH_SIZE + 32];
   json_t *list = json_array();
-  grouped_path(p, path, sizeof path);
+  sheaf_partition_grouped(p, path, sizeof path);
   if (!p->source_rows)
     json_array_append_new(list, json_pack("[s,I,I]", path, (json_int_t)p->assignment.first[u],
                                           (json_int_t)p->unit_rows[u]));
   for (size_t s = 0; p->source_rows && s < p->nsource; s++) {
     if (p->unit_source && p->unit_source[u] != s) continue;
-    records_path(p, s, path, sizeof path);
+    sheaf_partition_records(p, s, path, sizeof path);
     json_array_append_new(list,
                           json_pack("[s,I,I]", path, (json_int_t)0, (json_int_t)p->source_rows[s]));
   }
   return list;
 }
 
-static json_t *group_args(const part *p, size_t g) {
+static json_t *group_args(const sheaf_partition *p, size_t g) {
   char path[PATH_SIZE + 1024];
   json_t *outputs = json_array(), *ms = json_array();
   const size_t first = p->group_first[g];
@@ -562,7 +213,7 @@ static json_t *group_args(const part *p, size_t g) {
 }
 
 /* "o.mms.0000.ms", or "o.mms.0000.ms to o.mms.0003.ms". */
-static void group_label(const part *p, size_t g, char *out, size_t size) {
+static void group_label(const sheaf_partition *p, size_t g, char *out, size_t size) {
   const size_t first = p->group_first[g], last = p->group_first[g + 1] - 1;
   char name[300];
   unit_name(p, first, out, size);
@@ -648,7 +299,7 @@ static int fill_unit(const json_t *common, const json_t *args, json_t **value, s
   return rc;
 }
 
-static int merge_unit(part *p, size_t u, const json_t *value, sheaf_error *err) {
+static int merge_unit(sheaf_partition *p, size_t u, const json_t *value, sheaf_error *err) {
   char name[512];
   unit_name(p, u, name, sizeof name);
   const int64_t rows = sheaf_value_int(value, "rows", 0);
@@ -661,7 +312,7 @@ static int merge_unit(part *p, size_t u, const json_t *value, sheaf_error *err) 
 }
 
 static int merge_group(void *user, size_t g, const json_t *value, sheaf_error *err) {
-  part *p = user;
+  sheaf_partition *p = user;
   int rc = 0;
   for (size_t u = p->group_first[g]; rc >= 0 && u < p->group_first[g + 1]; u++)
     rc = merge_unit(p, u, json_array_get(value, u - p->group_first[g]), err);
@@ -673,7 +324,7 @@ static int make_dir(const char *path, sheaf_error *err) {
   return 0;
 }
 
-static int make_places(const part *p, sheaf_error *err) {
+static int make_places(const sheaf_partition *p, sheaf_error *err) {
   char path[PATH_SIZE + 512];
   int rc = 0;
   if (p->createmms) {
@@ -689,17 +340,17 @@ static int make_places(const part *p, sheaf_error *err) {
 /* The sub-tables are made once, below the stage, by a thread of the client's while units fill the
  * main tables. */
 static void *make_subtables(void *work) {
-  part *p = work;
+  sheaf_partition *p = work;
   char dir[PATH_SIZE + 32];
   sheaf_spwgroups groups;
   snprintf(dir, sizeof dir, "%s/subtables", p->stage.path);
   p->subtables_rc =
       sheaf_reindex_subtables(&p->plan.reindex, p->vis, dir, sheaf_select_parsed(p->select),
-                              spw_groups(p, &groups), &p->subtables_error);
+                              sheaf_partition_windows(p, &groups), &p->subtables_error);
   return NULL;
 }
 
-static int fill(part *p, const sheaf_round *round, sheaf_error *err) {
+static int fill(sheaf_partition *p, const sheaf_round *round, sheaf_error *err) {
   pthread_t thread;
   const int beside = pthread_create(&thread, NULL, make_subtables, p) == 0;
   int rc = sheaf_job_round(p->job, round, err);
@@ -714,7 +365,7 @@ static int fill(part *p, const sheaf_round *round, sheaf_error *err) {
   return rc;
 }
 
-static int run_units(part *p, sheaf_error *err) {
+static int run_units(sheaf_partition *p, sheaf_error *err) {
   sheaf_unit *units = calloc(p->ngroup + 1, sizeof *units);
   char(*labels)[700] = calloc(p->ngroup + 1, sizeof *labels);
   json_t *common = json_pack("{s:o,s:o}", "plan", sheaf_copyplan_value(&p->plan), "layout",
@@ -745,7 +396,7 @@ static int run_units(part *p, sheaf_error *err) {
 
 /* ---- merge ---- */
 
-static int prove_rows(const part *p, sheaf_error *err) {
+static int prove_rows(const sheaf_partition *p, sheaf_error *err) {
   int64_t sum = 0;
   size_t i;
   json_t *member;
@@ -757,7 +408,7 @@ static int prove_rows(const part *p, sheaf_error *err) {
 }
 
 /* The first sub-MS gets the sub-tables; the others links, and copies of SOURCE and HISTORY. */
-static int place_subtables(part *p, sheaf_error *err) {
+static int place_subtables(sheaf_partition *p, sheaf_error *err) {
   char dir[PATH_SIZE + 32];
   char(*members)[PATH_SIZE + 1024] = calloc(p->nunit + 1, sizeof *members);
   const char **paths = calloc(p->nunit + 1, sizeof *paths);
@@ -773,7 +424,7 @@ static int place_subtables(part *p, sheaf_error *err) {
   return rc;
 }
 
-static int assemble(part *p, sheaf_error *err) {
+static int assemble(sheaf_partition *p, sheaf_error *err) {
   char path[PATH_SIZE + 512];
   char(*members)[PATH_SIZE + 1024] = calloc(p->nunit + 1, sizeof *members);
   const char **names = calloc(p->nunit + 1, sizeof *names);
@@ -801,7 +452,7 @@ static int assemble(part *p, sheaf_error *err) {
   return rc;
 }
 
-static int write_ledger(const part *p, const char *path, sheaf_error *err) {
+static int write_ledger(const sheaf_partition *p, const char *path, sheaf_error *err) {
   json_t *ledger = json_pack("{s:s,s:s,s:s,s:I,s:s,s:O}", "sheaf", SHEAF_VERSION, "task",
                              "partition", "input", p->vis, "rows", (json_int_t)p->selected, "axis",
                              p->axis_text, "members", p->members);
@@ -812,7 +463,7 @@ static int write_ledger(const part *p, const char *path, sheaf_error *err) {
   return rc;
 }
 
-static int publish(part *p, sheaf_error *err) {
+static int publish(sheaf_partition *p, sheaf_error *err) {
   char versions[PATH_SIZE + 32];
   const int flags = p->createmms && sheaf_value_bool(p->par, "flagbackup", 1);
   int rc = 0;
@@ -827,7 +478,7 @@ static int publish(part *p, sheaf_error *err) {
   return flags ? sheaf_flagversions_unmark(versions, err) : 0;
 }
 
-static int finish(part *p, sheaf_error *err) {
+static int finish(sheaf_partition *p, sheaf_error *err) {
   char path[PATH_SIZE + 512];
   int rc;
   snprintf(path, sizeof path, "%s/%s", p->stage.path, p->base);
@@ -844,7 +495,7 @@ done:
 }
 
 /* copydata=False: reference tables instead of units; nothing is left to be done by servers. */
-static int build_references(part *p, const sheaf_refunit *units, sheaf_error *err) {
+static int build_references(sheaf_partition *p, const sheaf_refunit *units, sheaf_error *err) {
   char path[PATH_SIZE + 512];
   snprintf(path, sizeof path, "%s/%s", p->stage.path, p->base);
   const sheaf_refms rq = {.vis = p->vis,
@@ -868,7 +519,7 @@ done:
   return rc;
 }
 
-static void log_references(const part *p) {
+static void log_references(const sheaf_partition *p) {
   sheaf_log(SHEAF_LOG_INFO, "%lld rows in %zu sub-MS%s: all that were selected",
             (long long)p->selected, p->nunit, p->nunit == 1 ? "" : "s");
   sheaf_log(SHEAF_LOG_INFO,
@@ -880,8 +531,8 @@ static void log_references(const part *p) {
 
 /* The records of sub-MS u: a stretch of the one input's, or all of one member's, or of all
  * members'. Returns how many spans that are. */
-static size_t refer_spans(const part *p, size_t u, const char *grouped, char *const *records,
-                          sheaf_refspan *span) {
+static size_t refer_spans(const sheaf_partition *p, size_t u, const char *grouped,
+                          char *const *records, sheaf_refspan *span) {
   size_t n = 0;
   if (!p->source_rows) {
     span[n++] = (sheaf_refspan){0, {grouped, p->assignment.first[u], p->unit_rows[u]}};
@@ -893,15 +544,15 @@ static size_t refer_spans(const part *p, size_t u, const char *grouped, char *co
   return n;
 }
 
-static int refer(part *p, sheaf_error *err) {
+static int refer(sheaf_partition *p, sheaf_error *err) {
   char path[PATH_SIZE + 32], grouped[PATH_SIZE + 32];
   sheaf_refunit *units = calloc(p->nunit + 1, sizeof *units);
   sheaf_refspan *spans = calloc(p->nunit + p->nsource + 1, sizeof *spans);
   char **records = calloc(p->nsource + 1, sizeof *records);
   int ok = units && spans && records;
-  grouped_path(p, grouped, sizeof grouped);
+  sheaf_partition_grouped(p, grouped, sizeof grouped);
   for (size_t s = 0; ok && s < p->nsource; s++) {
-    records_path(p, s, path, sizeof path);
+    sheaf_partition_records(p, s, path, sizeof path);
     ok = (records[s] = strdup(path)) != NULL;
   }
   for (size_t u = 0, used = 0; ok && u < p->nunit; u++) {
@@ -919,7 +570,7 @@ static int refer(part *p, sheaf_error *err) {
   return rc;
 }
 
-static void part_free(part *p) {
+static void part_free(sheaf_partition *p) {
   sheaf_stage_abandon(&p->stage);
   sheaf_mms_members_free(p->source);
   sheaf_select_close(p->select);
@@ -937,13 +588,13 @@ static void part_free(part *p) {
 }
 
 static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *err) {
-  part *p = calloc(1, sizeof *p);
+  sheaf_partition *p = calloc(1, sizeof *p);
   if (!p) return no_memory(err);
   p->job = job;
   p->par = par;
   p->members = json_array();
   int rc = check_parameters(p, err);
-  if (rc >= 0) rc = plan(p, err);
+  if (rc >= 0) rc = sheaf_partition_plan(p, err);
   if (rc >= 0 && !p->copydata) rc = refer(p, err);
   if (rc >= 0 && p->copydata) rc = run_units(p, err);
   if (rc >= 0 && p->copydata) rc = finish(p, err);
