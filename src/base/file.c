@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/file.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +14,7 @@
 
 #include "base/fork.h"
 #include "base/log.h"
+#include "base/owner.h"
 
 /* ---- paths ---- */
 
@@ -105,85 +104,32 @@ static void split(const char *path, char dir[4096], const char **name) {
   slash[slash == dir] = '\0';
 }
 
-/* ---- hidden siblings and their owners ---- */
-
-/* When the process started, in clock ticks since the machine did; 0 when there is no such process.
- */
-static unsigned long long start_time(long pid) {
-  char path[64], text[1024];
-  snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-  FILE *in = fopen(path, "re");
-  if (!in) return 0;
-  const size_t n = fread(text, 1, sizeof text - 1, in);
-  fclose(in);
-  text[n] = '\0';
-  const char *p = strrchr(text, ')');        /* the program's name may hold anything */
-  if (p && strchr("ZX", p[2])) return ~0ULL; /* it has ended; its parent has not asked yet */
-  for (int field = 2; p && field < 22; field++) p = strchr(p + 1, ' ');
-  return p ? strtoull(p + 1, NULL, 10) : 0;
-}
-
-static void host_name(char host[64]) {
-  if (gethostname(host, 64) < 0 || !*host) snprintf(host, 64, "localhost");
-  host[63] = '\0';
-}
+/* ---- hidden siblings ---- */
 
 /* The path of a new hidden sibling of dir/name that this process owns. */
 static int sibling_path(char out[4096], const char *dir, const char *name, sheaf_error *err) {
   static unsigned counter;
-  char host[64], hidden[512];
-  host_name(host);
+  char hidden[512];
+  sheaf_owner self;
+  sheaf_owner_self(&self);
   const int need =
-      snprintf(hidden, sizeof hidden, ".%s.sheaf-%s-%ld-%llx.%x", name, host, (long)getpid(),
-               start_time(getpid()), __atomic_fetch_add(&counter, 1, __ATOMIC_RELAXED));
+      snprintf(hidden, sizeof hidden, ".%s.sheaf-%s-%ld-%llx.%x", name, self.host, self.pid,
+               self.start, __atomic_fetch_add(&counter, 1, __ATOMIC_RELAXED));
   if (need > 255) return fail_too_long(err, name);
   return sheaf_path_join(out, 4096, dir, hidden, err);
 }
 
-typedef struct owner {
-  char host[256];
-  long pid;
-  unsigned long long start;
-} owner;
-
-/* Reads "<host>-<pid>-<start>.<n>"; 0 when the text is none. */
-static int parse_owner(const char *text, owner *o) {
-  const char *last = strrchr(text, '-');
-  const char *middle = last && last > text ? memrchr(text, '-', (size_t)(last - text)) : NULL;
-  if (!middle || middle == text) return 0;
-  char *end;
-  o->pid = strtol(middle + 1, &end, 10);
-  if (end != last || o->pid <= 0) return 0;
-  o->start = strtoull(last + 1, &end, 16);
-  if (*end != '.' || !isxdigit((unsigned char)end[1])) return 0;
-  return snprintf(o->host, sizeof o->host, "%.*s", (int)(middle - text), text) > 0;
-}
-
-/* 1 when the process that made it is gone. */
-static int is_orphan(const char *path, const owner *o) {
-  const unsigned long long start = start_time(o->pid);
-  if (start == o->start) return 0;
-  if (start == 0 && kill((pid_t)o->pid, 0) == 0) return 0; /* there, but /proc does not tell */
-  /* The lock speaks for an owner that this process cannot see: in another container, say. */
-  const int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0) return errno != ENOENT;
-  const int locked = flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
-  close(fd);
-  return !locked;
-}
-
-static void sweep_one(const char *dir, const char *hidden, const owner *o, void *user) {
+static void sweep_one(const char *dir, const char *hidden, const sheaf_owner *o, void *user) {
   (void)user;
-  char path[4096], host[64];
+  char path[4096];
   sheaf_error err;
-  host_name(host);
   if (sheaf_path_join(path, sizeof path, dir, hidden, &err) < 0) return;
-  if (strcmp(o->host, host) != 0) {
+  if (!sheaf_owner_is_here(o)) {
     sheaf_log(SHEAF_LOG_WARN,
               "'%s' is under construction, or was left behind, by process %ld on host %s; remove "
               "it if that process is gone",
               path, o->pid, o->host);
-  } else if (is_orphan(path, o)) {
+  } else if (sheaf_owner_is_gone(o, path)) {
     if (sheaf_tree_remove(path, &err) < 0)
       sheaf_log(SHEAF_LOG_WARN, "cannot remove what a killed process left behind: %s", err.text);
     else
@@ -191,17 +137,30 @@ static void sweep_one(const char *dir, const char *hidden, const owner *o, void 
   }
 }
 
-typedef void visit_sibling(const char *dir, const char *hidden, const owner *o, void *user);
+typedef void visit_sibling(const char *dir, const char *hidden, const sheaf_owner *o, void *user);
 
+/* The owner's part of the name of a hidden sibling; NULL when it is none. */
+static const char *owner_in(const char *entry) {
+  static const char mark[] = ".sheaf-";
+  const char *at = NULL;
+  for (const char *p = entry; *entry == '.' && (p = strstr(p + 1, mark));) at = p;
+  return at ? at + sizeof mark - 1 : NULL;
+}
+
+/* Those of dir/name; of all names with name NULL. */
 static void each_sibling(const char *dir, const char *name, visit_sibling *visit, void *user) {
   char prefix[512];
-  const int n = snprintf(prefix, sizeof prefix, ".%s.sheaf-", name);
+  const int n = snprintf(prefix, sizeof prefix, ".%s.sheaf-", name ? name : "");
   DIR *d = opendir(dir);
   if (!d || n < 0) return;
   for (const struct dirent *entry; (entry = readdir(d));) {
-    owner o;
-    if (strncmp(entry->d_name, prefix, (size_t)n) == 0 && parse_owner(entry->d_name + n, &o))
-      visit(dir, entry->d_name, &o, user);
+    sheaf_owner o;
+    const char *text = entry->d_name + n;
+    if (!name)
+      text = owner_in(entry->d_name);
+    else if (strncmp(entry->d_name, prefix, (size_t)n) != 0)
+      text = NULL;
+    if (text && sheaf_owner_read(text, &o)) visit(dir, entry->d_name, &o, user);
   }
   closedir(d);
 }
@@ -211,17 +170,28 @@ static void sweep(const char *dir, const char *name) {
   each_sibling(dir, name, sweep_one, NULL);
 }
 
+void sheaf_stage_sweep(const char *final) {
+  char whole[4096], dir[4096];
+  const char *name;
+  if (sheaf_path_absolute(final, whole, sizeof whole, NULL) < 0) return;
+  split(whole, dir, &name);
+  sweep(dir, name);
+}
+
+void sheaf_stage_sweep_all(const char *dir) {
+  each_sibling(dir, NULL, sweep_one, NULL);
+}
+
 typedef struct builder {
   char path[4096]; /* of its stage; "" when there is none */
-  owner who;
+  sheaf_owner who;
 } builder;
 
-static void note_builder(const char *dir, const char *hidden, const owner *o, void *user) {
+static void note_builder(const char *dir, const char *hidden, const sheaf_owner *o, void *user) {
   builder *b = user;
-  char path[4096], host[64];
-  host_name(host);
+  char path[4096];
   if (sheaf_path_join(path, sizeof path, dir, hidden, NULL) < 0) return;
-  if (strcmp(o->host, host) == 0 && is_orphan(path, o)) return;
+  if (sheaf_owner_is_here(o) && sheaf_owner_is_gone(o, path)) return;
   b->who = *o;
   memcpy(b->path, path, sizeof path);
 }
@@ -261,7 +231,8 @@ static int remember(const char *path, sheaf_error *err) {
   snprintf(s->path, sizeof s->path, "%s", path);
   s->pid = getpid();
   s->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (s->fd >= 0) (void)flock(s->fd, LOCK_EX | LOCK_NB); /* second line of defence: see is_orphan */
+  if (s->fd >= 0)
+    (void)flock(s->fd, LOCK_EX | LOCK_NB); /* second line of defence: see sheaf_owner_is_gone */
   pthread_mutex_lock(&lock);
   s->next = open_stages;
   open_stages = s;

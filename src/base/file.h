@@ -45,6 +45,10 @@ int sheaf_stage_underway(const char *final, sheaf_error *err);
 /* Removes the stage and all below it; does nothing when it was published or never begun. */
 void sheaf_stage_abandon(sheaf_stage *stage);
 void sheaf_stage_abandon_all(void);
+/* Removes what dead processes of this host have left of stages for `final`, which may exist; of all
+ * stages in a directory. What cannot be removed is a warning. */
+void sheaf_stage_sweep(const char *final);
+void sheaf_stage_sweep_all(const char *dir);
 /* From here sheaf_stage_abandon_all leaves this stage alone: what is built in it outlives calls of
  * tasks, some of which may fail. */
 void sheaf_stage_keep(const sheaf_stage *stage);

@@ -250,6 +250,7 @@ static int is_debris(const char *name) {
 }
 
 static void sweep_debris(const shelf *s) {
+  sheaf_stage_sweep_all(s->path); /* versions that were being saved */
   DIR *dir = opendir(s->path);
   if (!dir) return;
   for (const struct dirent *e; (e = readdir(dir));) {
@@ -473,8 +474,8 @@ int sheaf_flagversions_save(const char *vis, const char *name, const char *comme
   return rc < 0 ? sheaf_fail_context(err, rc, "flags are not saved as version '%s'", name) : 0;
 }
 
-int sheaf_flagversions_backup(const char *vis, const char *task, sheaf_error *err) {
-  char name[128], comment[64], path[4400];
+int sheaf_flagversions_backup(const char *vis, const char *task, char name[128], sheaf_error *err) {
+  char comment[64], path[4400];
   const time_t now = time(NULL);
   struct tm local;
   shelf s;
@@ -482,7 +483,7 @@ int sheaf_flagversions_backup(const char *vis, const char *task, sheaf_error *er
            localtime_r(&now, &local));
   int rc = shelf_open(&s, vis, 1, err);
   for (int i = 1; rc >= 0; i++) {
-    snprintf(name, sizeof name, "%s_%d", task, i);
+    snprintf(name, 128, "%s_%d", task, i);
     version_path(&s, name, path);
     if (find(&s, name) < 0 && !sheaf_path_exists(path)) break;
   }

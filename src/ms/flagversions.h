@@ -49,8 +49,8 @@ void sheaf_flagversions_free(sheaf_flagversion *list, size_t n);
 int sheaf_flagversions_save(const char *vis, const char *name, const char *comment,
                             sheaf_error *err);
 /* What tasks do before they change flags: saves "<task>_<i>" with the smallest i >= 1 that is free,
- * its comment "Flags autosave on YYYY-MM-DD hh:mm:ss". */
-int sheaf_flagversions_backup(const char *vis, const char *task, sheaf_error *err);
+ * its comment "Flags autosave on YYYY-MM-DD hh:mm:ss". `name` gets the version's name. */
+int sheaf_flagversions_backup(const char *vis, const char *task, char name[128], sheaf_error *err);
 /* SHEAF_ERR_NOTFOUND when there is no such version. */
 int sheaf_flagversions_delete(const char *vis, const char *name, sheaf_error *err);
 /* SHEAF_ERR_NOTFOUND without `from`, SHEAF_ERR_EXISTS with `to`. */

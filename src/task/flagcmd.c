@@ -12,6 +12,7 @@
 #include "flag/commands.h"
 #include "flag/commandtext.h"
 #include "flag/plots.h"
+#include "ms/flagmark.h"
 #include "task/flagdata.h"
 #include "task/flagging.h"
 #include "task/flagsave.h"
@@ -301,6 +302,7 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   c.own_table = !strcmp(c.inpmode, "table") && !*c.inpfile;
   c.is_cal = is_caltable(c.vis);
   int rc = check_call(&c, err);
+  if (rc >= 0 && !applies(&c)) sheaf_flagmark_warn(c.vis); /* else sheaf_flagging_run does it */
   if (rc >= 0 && is_action(&c, "clear"))
     rc = clear(&c, err);
   else if (rc >= 0 && (rc = read_commands(&c, err)) >= 0)

@@ -20,6 +20,7 @@
 #include "flag/records.h"
 #include "flag/tables.h"
 #include "flag/units.h"
+#include "ms/flagmark.h"
 #include "ms/flagversions.h"
 #include "ms/inplace.h"
 #include "ms/ledger.h"
@@ -473,15 +474,39 @@ static int apply_rows(run *r, sheaf_error *err) {
   return rc;
 }
 
+/* Noted in the MS while it lasts, as a death may leave some flags new and others as before. */
+static int change_flags(run *r, const char *version, sheaf_error *err) {
+  sheaf_flagmark mark;
+  int rc =
+      sheaf_flagmark_write(&mark, r->what->vis, sheaf_job_task(r->job)->name, version, NULL, err);
+  if (rc < 0) return rc;
+  rc = apply_flags(r, err);
+  if (rc >= 0 && r->rows) rc = apply_rows(r, err);
+  if (rc >= 0) rc = sheaf_inplace_commit(r->inplace, 1, err);
+  if (rc >= 0) {
+    sheaf_flagmark_clear(&mark);
+    return 0;
+  }
+  sheaf_flagmark_leave(&mark);
+  return version ? sheaf_fail_context(err, rc,
+                                      "flags may be written in part (version '%s' has those from "
+                                      "before)",
+                                      version)
+                 : sheaf_fail_context(err, rc, "flags may be written in part");
+}
+
 static int apply(run *r, sheaf_error *err) {
   static const char *const columns[] = {"FLAG", "FLAG_ROW"};
+  char version[128];
   int rc = 0;
-  if (r->what->backup) rc = sheaf_flagversions_backup(r->what->vis, r->what->backup, err);
-  if (rc < 0 || json_array_size(r->files) == 0) return rc;
+  if (r->what->backup) rc = sheaf_flagversions_backup(r->what->vis, r->what->backup, version, err);
+  if (rc < 0) return rc;
+  if (json_array_size(r->files) == 0) {
+    sheaf_flagmark_forget(r->what->vis);
+    return 0;
+  }
   if (!r->vis.cal) rc = sheaf_ledger_forget(r->what->vis, columns, 2, err);
-  if (rc >= 0) rc = apply_flags(r, err);
-  if (rc >= 0 && r->rows) rc = apply_rows(r, err);
-  return rc < 0 ? rc : sheaf_inplace_commit(r->inplace, 1, err);
+  return rc < 0 ? rc : change_flags(r, r->what->backup ? version : NULL, err);
 }
 
 /* ---- reports ---- */
@@ -669,6 +694,7 @@ int sheaf_flagging_run(sheaf_job *job, const sheaf_flagging *what, json_t **repo
   *report = NULL;
   int rc = what->write ? sheaf_inplace_task_redirect(what->vis, target, sizeof target, err) : 0;
   if (rc > 0) there.vis = target;
+  if (rc >= 0) sheaf_flagmark_warn(there.vis);
   if (rc < 0 || (rc = sheaf_flag_vis_read(&r.vis, there.vis, err)) < 0) return rc;
   rc = run_all(&r, report, err);
   sheaf_stage_abandon(&r.stage);

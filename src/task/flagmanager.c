@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "ms/flagmark.h"
 #include "ms/flagrestore.h"
 #include "ms/flagversions.h"
 #include "ms/ledger.h"
@@ -100,12 +101,20 @@ static int restore_column(restoring *r, const char *column, sheaf_error *err) {
 }
 
 /* Everything is checked; from here on flags change. */
-static int restore_checked(restoring *r, const char *vis, sheaf_error *err) {
+static int restore_checked(restoring *r, const char *vis, const char *name, sheaf_error *err) {
   const char *const columns[] = {"FLAG", "FLAG_ROW"};
   const size_t n = sheaf_value_bool(r->common, "flag_row", 0) ? 2 : 1;
+  sheaf_flagmark mark;
   int rc = sheaf_ledger_forget(vis, columns, n, err);
+  if (rc >= 0) rc = sheaf_flagmark_write(&mark, vis, "flagmanager", NULL, name, err);
+  if (rc < 0) return rc;
   for (size_t c = 0; rc >= 0 && c < n; c++) rc = restore_column(r, columns[c], err);
-  return rc < 0 ? rc : sheaf_inplace_commit(r->inplace, r->changed > 0, err);
+  if (rc >= 0) rc = sheaf_inplace_commit(r->inplace, r->changed > 0, err);
+  if (rc >= 0)
+    sheaf_flagmark_clear(&mark);
+  else
+    sheaf_flagmark_leave(&mark);
+  return rc < 0 ? sheaf_fail_context(err, rc, "version '%s' may be restored in part", name) : 0;
 }
 
 static int prepare(restoring *r, const char *vis, const char *name, sheaf_merge how,
@@ -139,7 +148,7 @@ static int restore_version(sheaf_job *job, const char *vis, const char *name, co
   SHEAF_TRY(sheaf_stage_begin(&scratch, path, err));
   SHEAF_TRY(prepare(&r, vis, name, merge_of(how), scratch.path, err));
   sheaf_log(SHEAF_LOG_INFO, "Restore flagversions %s", name);
-  SHEAF_TRY(restore_checked(&r, vis, err));
+  SHEAF_TRY(restore_checked(&r, vis, name, err));
   sheaf_log(SHEAF_LOG_INFO, "%lld cells of FLAG and FLAG_ROW have changed", (long long)r.changed);
 done:
   json_decref(r.common);
@@ -191,6 +200,7 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   const int there = sheaf_inplace_task_redirect(vis, target, sizeof target, err);
   if (there > 0) vis = target; /* flags of an MS that only refers to another are there */
   if (there < 0 && !strcmp(mode, "restore")) return there;
+  sheaf_flagmark_warn(vis);
   if (!strcmp(mode, "list")) return list_versions(vis, result, err);
   *result = json_null();
   if (!*name)

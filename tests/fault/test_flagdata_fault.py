@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """flagdata when processes are killed and disks are full: the MS opens, each flag is old or new, the backup is whole or
-absent, and the next run succeeds and leaves no debris. Instants are spread over the task; with SHEAF_FAULT_ALL=1 all of them."""
+absent, what was interrupted is told, and the next run succeeds and leaves no debris. Instants are spread over the task; with SHEAF_FAULT_ALL=1 all of them."""
 import os
 import shutil
 import subprocess
@@ -77,6 +77,8 @@ class Place:
                 wrong.append("the backup has other flags")
         elif now != self.before:
             wrong.append("flags changed before there was a backup")
+        if do == "KILL":
+            wrong += self.told(now)
         if do != "KILL" and done.returncode not in (0, 1):
             wrong.append(f"status {done.returncode}: {done.stderr}")
         if do != "KILL" and done.returncode == 1 and faults.TEXTS[do] not in faults.severe(done.stderr):
@@ -85,9 +87,29 @@ class Place:
             wrong.append("a success with other flags")
         if again and not wrong:
             self.again()
+            if os.path.exists(self.path + "/.sheaf-flagging"):
+                wrong.append("a note of a run that has ended")
             debris = [n for n in os.listdir(self.place.out) if n not in ("o.ms", "o.ms.flagversions")]
             if debris:
                 wrong.append(f"debris: {debris}")
+        return wrong
+
+
+    def told(self, now):
+        """What is wrong with what flagmanager says after a death, and with what it leaves."""
+        wrong = []
+        done = faults.sheaf("flagmanager", "vis=" + self.path)
+        telling = [line for line in done.stderr.split("\n") if "was interrupted" in line]
+        if done.returncode:
+            wrong.append("the versions cannot be listed: " + done.stderr)
+        if len(telling) > 1 or any("flagdata of 2" not in t or "version 'flagdata_1' has" not in t for t in telling):
+            wrong.append(f"told: {telling}")
+        if bool(telling) != os.path.exists(self.path + "/.sheaf-flagging"):
+            wrong.append("told without a note, or not told")
+        if not telling and now not in (self.before, self.after):
+            wrong.append("half of the flags are written, and nothing is said")
+        if (debris := [n for n in os.listdir(self.place.out) if n not in ("o.ms", "o.ms.flagversions")]):
+            wrong.append(f"flagmanager leaves {debris}")
         return wrong
 
 
@@ -116,6 +138,14 @@ def test_a_server_is_killed(tmp_path):
         bad = place.once("KILL", k, rank=1, again=False)
         assert bad == [], k
         assert cases.flags(place.path) == place.after
+
+
+def test_the_client_is_killed(tmp_path):
+    place = Place(tmp_path, "buffers", mms=True, ranks=3)
+    bad = []
+    for k in (5, 30, 60, 74, 75, 77, 80):
+        bad += [f"KILL at {k}: {text}" for text in place.once("KILL", k, rank=0, again=k == 77)]
+    assert bad == []
 
 
 @pytest.mark.parametrize("do, sticky", [("ENOSPC", 1), ("EIO", 0)])

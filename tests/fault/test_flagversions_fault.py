@@ -110,6 +110,10 @@ class Place:
                 wrong.append("flags have changed")
         elif do != "KILL" and done.returncode:
             wrong.append(f"status {done.returncode}: {done.stderr}")
+        if self.case == "restore" and do == "KILL" and cases.flags(self.path) not in (self.one, self.two):
+            told = faults.sheaf("flagdata", "vis=" + self.path, "mode=summary").stderr
+            if "flagmanager of 2" not in told or "restore version 'old' again" not in told:
+                wrong.append("the interrupted restore is not told: " + told)
         if not wrong and lists == self.lists[0]:
             again = subprocess.run(self.place.words(), cwd=self.place.folder, text=True, capture_output=True,
                                    timeout=faults.LIMIT_S)
@@ -117,6 +121,10 @@ class Place:
                 wrong.append("the next run: " + again.stderr)
             if self.case == "restore" and cases.flags(self.path) != self.one:
                 wrong.append("the next run does not restore")
+            if os.path.exists(self.path + "/.sheaf-flagging"):
+                wrong.append("a note of a restore that has ended")
+            if (debris := [n for n in os.listdir(self.path + ".flagversions") if n.startswith(".")]):
+                wrong.append(f"the next run leaves {debris}")
         return [f"{do} at {k}: {text}" for text in wrong]
 
 

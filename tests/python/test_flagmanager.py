@@ -255,3 +255,55 @@ def test_nothing_is_saved_while_flags_change(ms):
     os.close(held)
     sheaf.flagmanager(vis=ms, mode="save", versionname="whole")
     assert "whole" in str(list_of(ms))
+
+
+def start_of(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        return int(stat.read().rpartition(")")[2].split()[19])
+
+
+@pytest.mark.parametrize("more, pid, host, text", [
+    ({"backup": "one"}, 1 << 22, "", "version 'one' has the flags from before"),
+    ({"backup": "gone"}, 1 << 22, "", "version 'gone', which had the flags from before, is gone"),
+    ({}, 1 << 22, "", "there is no backup of the flags from before"),
+    ({"restored": "one"}, 1 << 22, "", "restore version 'one' again"),
+    ({"backup": "one"}, 7, "elsewhere", "or is still at work"),
+    ({"backup": "one"}, os.getpid(), "", None)])
+@pytest.mark.parametrize("where", ["MS", "sub-MS", "Multi-MS"])
+def test_an_interrupted_run_is_told(ms, capfd, more, pid, host, text, where):
+    """A note as flagdata writes it; of a process that lives nothing is said."""
+    vis, noted = ms, ms
+    if where != "MS":
+        sheaf.partition(ms, "a.mms", separationaxis="scan", numsubms=2, flagbackup=False)
+        member = "a.mms/SUBMSS/" + sorted(os.listdir("a.mms/SUBMSS"))[1]
+        vis, noted = ("a.mms", member) if where == "sub-MS" else (member, "a.mms")
+    sheaf.flagmanager(noted, "save", versionname="one")
+    own = pid == os.getpid()
+    note = {"task": "flagdata", "pid": pid, "host": host or os.uname().nodename, "time": 1700000000,
+            "start": f"{start_of(pid) if own else 1:x}", **more}
+    pathlib.Path(noted, ".sheaf-flagging").write_text(json.dumps([note]))
+    work = f".{os.path.basename(vis)}.flagging.sheaf-{note['host']}-{pid}-{note['start']}.0"
+    work = os.path.join(os.path.dirname(vis), work)
+    os.mkdir(work)
+    for call in (lambda: sheaf.flagmanager(vis), lambda: sheaf.flagdata(vis, mode="summary"),
+                 lambda: sheaf.flagcmd(vis, action="list", inpmode="list", inpfile=["scan='1'"]),
+                 lambda: sheaf.flagdata(vis, mode="manual", antenna="A01", action="calculate")):
+        capfd.readouterr()
+        call()
+        told = [line for line in capfd.readouterr().err.split("\n") if "was interrupted" in line]
+        assert len(told) == (0 if own else 1)
+        if text:
+            assert text in told[0] and "flagdata of 2023-11-1" in told[0] and f"process {pid}" in told[0]
+    assert os.path.exists(work) == (own or bool(host))
+    if noted == vis and not own:
+        sheaf.flagdata(vis, mode="manual", scan="1", flagbackup=False)
+        assert not os.path.exists(noted + "/.sheaf-flagging")
+
+
+def test_a_note_that_cannot_be_written(ms):
+    """The directory is full, or closed: no flag changes, and the task says so."""
+    before = cases.flags(ms)
+    os.mkdir(ms + "/.sheaf-flagging")
+    with pytest.raises(sheaf.Error, match="no flags are changed"):
+        sheaf.flagdata(ms, mode="manual", scan="1", flagbackup=False)
+    assert cases.flags(ms) == before
