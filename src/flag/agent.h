@@ -127,6 +127,8 @@ typedef struct sheaf_flag_compile {
   const sheaf_param *params; /* flagdata's */
   size_t nparam;
   int list; /* the commands are of a list: they select for themselves */
+  json_t *skipped; /* filled with the numbers of commands that were left out, as a telescope wrote
+                      them (member "machine") for what the MS lacks; or NULL */
 } sheaf_flag_compile;
 
 /* Compiles an array of commands (task/flagging.h). *value:

@@ -321,6 +321,7 @@ static int make_command(json_t **command, const tables *t, size_t number, const 
   json_t *about = json_object_get(c, "about");
   set_reason(about, row);
   sheaf_command_complete(c);
+  json_object_set_new(c, "machine", json_true());
   json_object_set_new(about, "mode", json_string("online"));
   json_object_set_new(about, "type", json_string("FLAG"));
   if (element(row, "flagId")) json_object_set_new(about, "id", json_string(element(row, "flagId")));

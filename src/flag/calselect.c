@@ -14,11 +14,13 @@ typedef struct names {
   const char *parameter;
   char *const *name; /* NULL: ids only */
   size_t n;          /* ids are below; 0: any */
+  int lenient;       /* what is not there selects nothing */
 } names;
 
 static int bad_word(const names *of, const char *word, sheaf_error *err) {
-  return sheaf_fail(err, SHEAF_ERR_ARG, "%s: '%s' is no id%s of this calibration table",
-                    of->parameter, word, of->name ? ", range or name" : " or range");
+  return sheaf_fail(err, of->lenient ? SHEAF_ERR_EMPTY : SHEAF_ERR_ARG,
+                    "%s: '%s' is no id%s of this calibration table", of->parameter, word,
+                    of->name ? ", range or name" : " or range");
 }
 
 /* "3", "1~4", "*" or a name: adds the ids. */
@@ -88,8 +90,9 @@ static int add_window(const names *of, const sheaf_flag_vis *vis, char *word, js
   return rc;
 }
 
-static int add_spw(const sheaf_flag_vis *vis, const char *text, json_t *value, sheaf_error *err) {
-  const names of = {"spw", NULL, vis->nspw};
+static int add_spw(const sheaf_flag_vis *vis, const char *text, int lenient, json_t *value,
+                   sheaf_error *err) {
+  const names of = {"spw", NULL, vis->nspw, lenient};
   if (!text || !*text) return 0;
   char *copy = strdup(text), *save = NULL;
   const int channels = strchr(text, ':') != NULL;
@@ -109,16 +112,16 @@ static int refuse(const char *key, const char *text, sheaf_error *err) {
                     text);
 }
 
-int sheaf_flag_calselect(const sheaf_flag_vis *vis, const json_t *par, json_t *value, int *empty,
-                         sheaf_error *err) {
+int sheaf_flag_calselect(const sheaf_flag_vis *vis, const json_t *par, int lenient, json_t *value,
+                         int *empty, sheaf_error *err) {
   sheaf_selection_texts t;
-  const names scan = {"scan", NULL, 0}, observation = {"observation", NULL, 0},
-              field = {"field", vis->field, vis->nfield},
-              antenna = {"antenna", vis->antenna, vis->nantenna};
+  const names scan = {"scan", NULL, 0, 0}, observation = {"observation", NULL, 0, 0},
+              field = {"field", vis->field, vis->nfield, lenient},
+              antenna = {"antenna", vis->antenna, vis->nantenna, lenient};
   int rc = sheaf_selection_read(&t, par, err);
   if (rc < 0) return rc;
   *empty = 0;
-  SHEAF_TRY(add_spw(vis, t.selection.spw, value, err));
+  SHEAF_TRY(add_spw(vis, t.selection.spw, lenient, value, err));
   SHEAF_TRY(add_list(&scan, t.selection.scan, value, "scan", err));
   SHEAF_TRY(add_list(&observation, t.selection.observation, value, "observation", err));
   SHEAF_TRY(add_list(&field, t.selection.field, value, "field", err));
@@ -132,5 +135,9 @@ int sheaf_flag_calselect(const sheaf_flag_vis *vis, const json_t *par, json_t *v
     json_object_set_new(value, "autocorr", json_true());
 done:
   sheaf_selection_free(&t);
+  if (rc == SHEAF_ERR_EMPTY) {
+    *empty = 1;
+    rc = 0;
+  }
   return rc < 0 ? rc : 0;
 }

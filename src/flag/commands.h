@@ -7,6 +7,8 @@
  * that were written (typed by flagdata's parameter table; those left out are absent, "reason" is
  * taken out), and these members, which no parameter is called: "row"      its number in the list,
  * FLAG_CMD or Flag.xml; CASA's key "where"    "cmds.txt, line 7", "FLAG_CMD row 3": for messages
+ *   "machine"  true for what is in FLAG_CMD and Flag.xml: it may name antennas, spectral windows and
+ *              fields that this MS lacks
  *   "about"    {"id", "reason", "applied", "time", "interval", "type", "level", "severity", "mode",
  *              "antenna", "timerange"} as CASA's dictionaries have them
  *
@@ -60,8 +62,10 @@ char *sheaf_command_text(const json_t *command, const char *reason, int quote);
  * leaves FLAG_CMD as before or with all of them (ms/rewrite.h). */
 int sheaf_commands_append(const char *ms, const json_t *commands, int applied, const char *reason,
                           sheaf_error *err);
-/* Sets APPLIED of the rows that the commands were read from. */
-int sheaf_commands_mark(const char *ms, const json_t *commands, int applied, sheaf_error *err);
+/* Sets APPLIED of the rows that the commands were read from, but for those whose "row" is in
+ * `skipped` (or NULL). */
+int sheaf_commands_mark(const char *ms, const json_t *commands, const json_t *skipped, int applied,
+                        sheaf_error *err);
 /* Removes rows of FLAG_CMD (list of ints; NULL or empty: all); how many. SHEAF_ERR_ARG for a row
  * that is not there. */
 int sheaf_commands_clear(const char *ms, const json_t *rows, sheaf_error *err);

@@ -49,6 +49,7 @@ static int read_row(json_t **command, const json_t *row, int64_t number,
   snprintf(where, sizeof where, "FLAG_CMD row %lld", (long long)number);
   const int rc = sheaf_command_read(command, text, where, number, options, err);
   if (rc < 0) return rc;
+  json_object_set_new(*command, "machine", json_true());
   json_t *about = json_object_get(*command, "about");
   for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
     json_object_set(about, copied[i], json_object_get(row, copied[i]));
@@ -162,13 +163,18 @@ int sheaf_commands_append(const char *ms, const json_t *commands, int applied, c
   return rc;
 }
 
-int sheaf_commands_mark(const char *ms, const json_t *commands, int applied, sheaf_error *err) {
+int sheaf_commands_mark(const char *ms, const json_t *commands, const json_t *skipped, int applied,
+                        sheaf_error *err) {
   char path[4096];
   json_t *rows = json_array(), *command;
-  size_t i;
+  size_t i, left_out = 0; /* both are in the order of the commands */
   int rc = rows ? find_table(ms, path, err) : no_memory(err);
   json_array_foreach(commands, i, command) {
-    if (rc >= 0 && json_array_append(rows, json_object_get(command, "row"))) rc = no_memory(err);
+    json_t *row = json_object_get(command, "row");
+    if (json_equal(row, json_array_get(skipped, left_out)))
+      left_out++;
+    else if (rc >= 0 && json_array_append(rows, row))
+      rc = no_memory(err);
   }
   if (rc >= 0 && json_array_size(rows) > 0) {
     change c = {rows, applied};

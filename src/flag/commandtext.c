@@ -18,7 +18,8 @@ static int no_memory(sheaf_error *err) {
 }
 
 int sheaf_command_is_param(const char *member) {
-  return strcmp(member, "row") && strcmp(member, "where") && strcmp(member, "about");
+  return strcmp(member, "row") && strcmp(member, "where") && strcmp(member, "about") &&
+         strcmp(member, "machine");
 }
 
 json_t *sheaf_command_new(int64_t row, const char *where) {

@@ -39,6 +39,8 @@ typedef struct run {
   double ntime;
   int combinescans, buffers, averaging, others;
   int several; /* commands: they select for themselves */
+  size_t nskipped; /* for antennas, windows or fields that are not there */
+  char skipped[512]; /* the first of them */
 } run;
 
 static int fail(const command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -611,6 +613,11 @@ static int unapply(command *c) {
   return 0;
 }
 
+/* Commands of a telescope are for all that it observed, of which this MS may hold a part. */
+static int is_lenient(const command *c) {
+  return json_is_true(json_object_get(c->given, "machine"));
+}
+
 /* Compiles one command; c->out, or NULL when it selects nothing. */
 static int compile_command(command *c, run *r) {
   char name[96];
@@ -624,7 +631,8 @@ static int compile_command(command *c, run *r) {
   json_object_set_new(c->out, "name", json_string(report_name(c, name, sizeof name)));
   SHEAF_TRY(unapply(c));
   SHEAF_TRY(compile_mode(c, r));
-  SHEAF_TRY(sheaf_flag_filter_compile(c->how->vis, c->par, r->several, &filter, &empty, c->err));
+  SHEAF_TRY(sheaf_flag_filter_compile(c->how->vis, c->par, r->several, is_lenient(c), &filter,
+                                      &empty, c->err));
   if (c->mode != SHEAF_FLAG_CLIP && c->mode != SHEAF_FLAG_TFCROP && c->mode != SHEAF_FLAG_RFLAG &&
       c->mode != SHEAF_FLAG_EXTEND && c->mode != SHEAF_FLAG_ANTINT)
     r->others = 1;
@@ -673,6 +681,23 @@ static int say_where(const command *c, int rc) {
 
 /* ---- all of them ---- */
 
+static int skip(const command *c, run *r) {
+  if (!r->nskipped++)
+    snprintf(r->skipped, sizeof r->skipped, "%s: %.400s", c->where ? c->where : "command",
+             c->err ? c->err->text : "");
+  return c->how->skipped && json_array_append_new(c->how->skipped, json_integer(c->row))
+             ? no_memory(c)
+             : 0;
+}
+
+static void tell_skipped(const run *r, size_t n) {
+  if (r->nskipped)
+    sheaf_log(SHEAF_LOG_WARN,
+              "%zu of %zu commands name antennas, spectral windows or fields that are not there, "
+              "and are left out. The first: %s",
+              r->nskipped, n, r->skipped);
+}
+
 static int add_command(const sheaf_flag_compile *how, const json_t *given, size_t number, run *r,
                        json_t *agents, sheaf_error *err) {
   command c = {.how = how, .given = given, .err = err, .row = (int64_t)number};
@@ -682,6 +707,10 @@ static int add_command(const sheaf_flag_compile *how, const json_t *given, size_
   int rc = compile_command(&c, r);
   if (rc < 0) {
     rc = say_where(&c, rc);
+    goto done;
+  }
+  if (!c.out && is_lenient(&c)) {
+    rc = skip(&c, r);
     goto done;
   }
   if (!c.out) {
@@ -715,6 +744,7 @@ int sheaf_flag_compile_all(const sheaf_flag_compile *how, const json_t *commands
   json_array_foreach((json_t *)commands, i, item) {
     if ((rc = add_command(how, item, i, &r, agents, err)) < 0) break;
   }
+  if (rc >= 0) tell_skipped(&r, json_array_size(commands));
   if (rc >= 0 && r.averaging && r.others)
     rc = sheaf_fail(err, SHEAF_ERR_ARG,
                     "commands that average (channelavg, timeavg) can only be combined with modes "

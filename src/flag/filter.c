@@ -92,17 +92,18 @@ static void put_parsed(const sheaf_flag_vis *vis, const json_t *par, const sheaf
   if (sheaf_value_bool(par, "autocorr", 0)) put_autocorr(vis, value);
 }
 
-int sheaf_flag_filter_compile(const sheaf_flag_vis *vis, const json_t *par, int list,
+int sheaf_flag_filter_compile(const sheaf_flag_vis *vis, const json_t *par, int list, int lenient,
                               json_t **value, int *empty, sheaf_error *err) {
   sheaf_selection_texts texts;
   sheaf_select *select = NULL;
   *empty = 0;
   *value = json_object();
-  if (vis->cal) return sheaf_flag_calselect(vis, par, *value, empty, err);
+  if (vis->cal) return sheaf_flag_calselect(vis, par, lenient, *value, empty, err);
   int rc = sheaf_selection_read(&texts, par, err);
   if (rc < 0) return rc;
   texts.selection.correlation = NULL;
   texts.selection.taql = NULL;
+  texts.selection.lenient = lenient;
   const int negated =
       list && texts.selection.antenna && turn_round((char *)texts.selection.antenna);
   rc = sheaf_select_open(&select, vis->path, &texts.selection, err);
@@ -239,8 +240,8 @@ static int has_id(const sheaf_flag_idlist *list, int32_t id) {
 
 int sheaf_flag_filter_all(const sheaf_flag_filter *f) {
   return !f->scan.given && !f->field.given && !f->state.given && !f->array.given &&
-         !f->observation.given && !f->spw.given && !f->time && !f->antenna1.given && !f->antennas && !f->autocorr &&
-         !f->rest;
+         !f->observation.given && !f->spw.given && !f->time && !f->antenna1.given && !f->antennas &&
+         !f->autocorr && !f->rest;
 }
 
 static void test_ids(const sheaf_flag_idlist *list, const int32_t *of, int64_t n, uint8_t *keep) {
@@ -294,8 +295,8 @@ int64_t sheaf_flag_filter_test(const sheaf_flag_filter *f, const sheaf_flag_vis 
     for (int64_t i = 0; i < r->n; i++) keep[i] &= (uint8_t)in_times(f, r->time[i]);
   if (f->autocorr)
     for (int64_t i = 0; i < r->n; i++)
-      keep[i] &= r->ant1[i] == r->ant2[i] &&
-                 !(f->strangers.n && has_id(&f->strangers, r->processor[i]));
+      keep[i] &=
+          r->ant1[i] == r->ant2[i] && !(f->strangers.n && has_id(&f->strangers, r->processor[i]));
   if (f->antennas)
     for (int64_t i = 0; i < r->n; i++)
       keep[i] &= (uint8_t)(in_pairs(f, r->ant1[i], r->ant2[i]) != f->negated);

@@ -91,8 +91,17 @@ std::string what_there_is(const MeasurementSet& ms, const std::string& name) {
   return "";
 }
 
+// Whether casacore's complaint is that the MS has nothing of that name or number. It has no type
+// for that; its other complaints about these parts are "Parse error …".
+bool is_unknown(const Part& part, const std::string& complaint) {
+  static const std::set<std::string> named = {"antenna", "field", "spw"};
+  const bool missing = complaint.find("No match found") != std::string::npos ||
+                       complaint.find("no match for") != std::string::npos;
+  return missing && named.count(part.name);
+}
+
 // Parses one part alone, so that a mistake can be blamed on its parameter.
-void check_part(const MeasurementSet& ms, const Part& part) {
+void check_part(const MeasurementSet& ms, const Part& part, bool lenient) {
   try {
     MSSelection alone;
     (alone.*part.set)(part.text);
@@ -101,8 +110,9 @@ void check_part(const MeasurementSet& ms, const Part& part) {
     throw Failure(SHEAF_ERR_EMPTY,
                   std::string(part.name) + "='" + part.text + "': " + trimmed(x.what()));
   } catch (const std::exception& x) {
-    throw Failure(SHEAF_ERR_ARG, std::string(part.name) + "='" + part.text +
-                                     "': " + trimmed(x.what()) + what_there_is(ms, part.name));
+    const int code = lenient && is_unknown(part, x.what()) ? SHEAF_ERR_EMPTY : SHEAF_ERR_ARG;
+    throw Failure(code, std::string(part.name) + "='" + part.text + "': " + trimmed(x.what()) +
+                            what_there_is(ms, part.name));
   }
 }
 
@@ -203,7 +213,7 @@ void parse(sheaf_select* s, const sheaf_selection& texts) {
   bool any = false;
   for (const Part& part : parts_of(texts)) {
     if (!given(part.text)) continue;
-    check_part(*s->ms, part);
+    check_part(*s->ms, part, texts.lenient);
     (selection.*part.set)(part.text);
     any = true;
   }

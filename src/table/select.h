@@ -20,6 +20,7 @@ extern "C" {
 typedef struct sheaf_selection {
   const char *field, *spw, *scan, *antenna, *correlation, *timerange, *intent, *array, *uvrange,
       *observation, *feed, *taql;
+  int lenient; /* an antenna, field or spw that the MS lacks selects nothing; it is no mistake */
 } sheaf_selection;
 
 typedef struct sheaf_select sheaf_select;
@@ -60,7 +61,7 @@ typedef struct sheaf_selected {
 
 /* Parses a selection against the MS at `path`. SHEAF_ERR_ARG, with the parameter's name, for what
  * the parser refuses (unknown field, spw, antenna, syntax); SHEAF_ERR_EMPTY where casacore finds at
- * once that nothing can match. */
+ * once that nothing can match, and for unknown names in a lenient selection. */
 int sheaf_select_open(sheaf_select **select, const char *path, const sheaf_selection *selection,
                       sheaf_error *err);
 void sheaf_select_close(sheaf_select *select);

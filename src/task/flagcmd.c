@@ -61,7 +61,7 @@ typedef struct call {
   const char *vis, *inpmode, *inpfile, *action, *outfile; /* inpfile: "" when it is a list */
   int own_table;                                          /* FLAG_CMD of vis itself */
   int is_cal, saves;
-  json_t *commands;
+  json_t *commands, *skipped; /* read; numbers of those that name what vis lacks */
 } call;
 
 static int is_action(const call *c, const char *action) {
@@ -225,7 +225,8 @@ static int clear(const call *c, sheaf_error *err) {
 /* FLAG_CMD after commands were applied, and what savepars asks for. */
 static int save(const call *c, int applied, sheaf_error *err) {
   int rc = 0;
-  if (c->own_table && applies(c)) rc = sheaf_commands_mark(c->vis, c->commands, applied, err);
+  if (c->own_table && applies(c))
+    rc = sheaf_commands_mark(c->vis, c->commands, c->skipped, applied, err);
   if (rc < 0 || !c->saves) return rc;
   if (*c->outfile) {
     sheaf_log(SHEAF_LOG_INFO, "Saving commands to file %s", c->outfile);
@@ -248,6 +249,7 @@ static int run_commands(const call *c, sheaf_error *err) {
       .commands = c->commands,
       .list = 1,
       .write = 1,
+      .skipped = c->skipped,
       .backup = sheaf_value_bool(c->par, "flagbackup", 1) ? "flagcmd" : NULL};
   const int rc = sheaf_flagging_run(c->job, &what, &report, err);
   json_decref(report);
@@ -298,7 +300,8 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
             .inpfile = sheaf_value_str(par, "inpfile", ""),
             .action = sheaf_value_str(par, "action", "apply"),
             .outfile = sheaf_value_str(par, "outfile", ""),
-            .saves = sheaf_value_bool(par, "savepars", 0)};
+            .saves = sheaf_value_bool(par, "savepars", 0),
+            .skipped = json_array()};
   c.own_table = !strcmp(c.inpmode, "table") && !*c.inpfile;
   c.is_cal = is_caltable(c.vis);
   int rc = check_call(&c, err);
@@ -308,6 +311,7 @@ static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *
   else if (rc >= 0 && (rc = read_commands(&c, err)) >= 0)
     rc = act(&c, result, err);
   json_decref(c.commands);
+  json_decref(c.skipped);
   if (rc >= 0 && !*result) *result = json_null();
   return rc < 0 ? rc : 0;
 }
@@ -333,7 +337,10 @@ const sheaf_task sheaf_task_flagcmd = {
         "Unlike CASA: parameters that flagdata lacks are errors (CASA ignores them: antena='ea03' "
         "flags all data); ants and reason work with inpmode='xml' (CASA fails), and ants restricts "
         "what is flagged; a "
-        "command that names what the MS lacks is an error, not a warning; outfile is checked "
+        "command of a list that names what the MS lacks is an error, not a warning; those of "
+        "FLAG_CMD "
+        "and Flag.xml are left out, and not marked as applied (CASA marks them); outfile is "
+        "checked "
         "before anything is done; without plotfile the picture goes to a file, as no window is "
         "opened.",
     .params = params,

@@ -606,7 +606,7 @@ static int compile(run *r, int *nothing, sheaf_error *err) {
   size_t nparam;
   const sheaf_param *params = sheaf_flagdata_params(&nparam);
   const sheaf_flag_compile how = {
-      .vis = &r->vis, .params = params, .nparam = nparam, .list = r->what->list};
+      .vis = &r->vis, .params = params, .nparam = nparam, .list = r->what->list, .skipped = r->what->skipped};
   int rc = sheaf_flag_compile_all(&how, r->what->commands, &r->compiled, nothing, err);
   if (rc >= 0) rc = sheaf_flag_agents_make(&r->agents, &r->vis, r->compiled, err);
   if (rc < 0) return rc;

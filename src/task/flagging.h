@@ -8,6 +8,8 @@
  *   "row"      number of the command in its list, for names of reports ("Summary_3") and messages
  *   "where"    "file, line 7", "FLAG_CMD row 3": put before errors about this command
  *   "unapply"  true: manual, quack, shadow, … clear what they would set
+ *   "machine"  true: left out, with a warning, if it names an antenna, spectral window or field that
+ *              the MS lacks
  * Other members (reason, …) are not looked at. flag/commands.h makes such arrays of texts.
  *
  * Everything is checked before anything is written: one command that cannot be understood, or that
@@ -27,6 +29,7 @@ typedef struct sheaf_flagging {
   int write;              /* 0: flags stay as they are on disk; commands see each other's all the same */
   int calculate;          /* action='calculate': rflag returns its thresholds */
   const char *backup;     /* save the flags as version "<backup>_<n>" before writing; NULL: do not */
+  json_t *skipped;        /* filled with "row" of the commands left out, in order; or NULL */
   int per_member;         /* rflag's automatic thresholds per sub-MS, as CASA has them on a Multi-MS */
 } sheaf_flagging;
 

@@ -79,6 +79,10 @@ REFUSED = {
     "unapply of xml": dict(inpmode="xml", inpfile="asdm", action="unapply"),
 }
 
+# Commands as a telescope leaves them: for all that it observed, of which a.ms has a part.
+UNKNOWN = ["antenna='A99&&*' timerange='1995/04/13/08:00:00~1995/04/13/12:00:00'", "antenna='A01&&*' scan='1'",
+           "spw='7:0~3'", "field='NOBODY'", "antenna='A00;A88'", "spw='0:0~1' scan='3'", "scan='77'"]
+
 # Parameters of flagdata whose command is saved with savepars.
 SAVED = {
     "manual": {}, "selection": dict(correlation="RR", field="0", spw="0", antenna="A00", uvrange=">0m", scan="1", intent="*", array="0",
@@ -141,6 +145,14 @@ def state(ms):
     flags = cases.flags(ms)
     digest = hashlib.sha256(b"".join(bytes([r]) + (f or b"") for r, f in flags)).hexdigest()
     return {"digest": digest, "flag": sum(sum(f or b"") for _, f in flags), "flag_row": sum(r for r, _ in flags)}
+
+
+def unknown(flagcmd):
+    """Flags after FLAG_CMD with UNKNOWN was applied."""
+    flagcmd("a.ms", action="clear", clearall=True)
+    flagcmd("a.ms", inpmode="list", inpfile=UNKNOWN, action="list", savepars=True)
+    flagcmd("a.ms", action="apply", flagbackup=False)
+    return state("a.ms")
 
 
 def call(flagcmd, arguments, written=None):

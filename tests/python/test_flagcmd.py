@@ -145,6 +145,25 @@ def test_a_damaged_row_of_flag_cmd(ms):
     assert list(sheaf.flagcmd(ms, action="extract", tablerows=[0, 2, 3])) == [0, 3]
 
 
+def test_flag_cmd_of_a_larger_ms(ms, capfd):
+    """Commands for what the MS lacks are left out, with one warning, and stay unapplied (CASA marks them)."""
+    fresh = cases.state(ms)
+    assert cases.unknown(sheaf.flagcmd) == EXPECTED["unknown"] != fresh
+    assert [r["APPLIED"] for r in cases.rows(ms)] == [False, True, False, False, False, True, True]
+    said = capfd.readouterr().err
+    assert said.count("name antennas, spectral windows or fields that are not there") == 1
+    assert "4 of 7 commands" in said and "FLAG_CMD row 0: antenna='A99&&*'" in said
+    before = cases.state(ms)
+    sheaf.flagcmd(ms)
+    assert "nothing is flagged" in capfd.readouterr().err and cases.state(ms) == before
+    with pytest.raises(sheaf.Error, match="antenna='A99"):
+        sheaf.flagcmd(ms, inpmode="list", inpfile=cases.UNKNOWN)
+    with table(ms + "/FLAG_CMD", readonly=False, ack=False) as t:
+        t.putcell("COMMAND", 0, "antenna='A00&&&&'")
+    with pytest.raises(sheaf.Error, match="FLAG_CMD row 0: antenna='A00&&&&': .*Parse error"):
+        sheaf.flagcmd(ms)
+
+
 @pytest.mark.parametrize("cut", ["</endTime>", "</row>", "Antenna_1</antennaId>", "1 2 Antenna_0"])
 def test_damaged_xml(ms, cut):
     text = pathlib.Path("asdm/Flag.xml").read_text()

@@ -26,7 +26,8 @@ for name, arguments in cases.REFUSED.items():
         flagcmd("a.ms", **arguments)
     except Exception as problem:
         MESSAGES[name] = str(problem)
+UNKNOWN = cases.unknown(flagcmd)
 SAVED = {name: cases.saved(flagdata, arguments) for name, arguments in cases.SAVED.items()}
 with open(os.path.join(HERE, "flagcmd.json"), "w", encoding="ascii") as out:
-    json.dump({"casatasks": version_string(), "results": RESULTS, "messages": MESSAGES, "saved": SAVED}, out, indent=1, sort_keys=True)
+    json.dump({"casatasks": version_string(), "results": RESULTS, "messages": MESSAGES, "saved": SAVED, "unknown": UNKNOWN}, out, indent=1, sort_keys=True)
     out.write("\n")
