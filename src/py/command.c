@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "core.h"
 #include "par/command.h"
 #include "par/par.h"
 #include "par/status.h"
@@ -101,21 +102,11 @@ static int get_parts(PyObject *tuple, parts *p) {
 
 /* ---- the client ---- */
 
-static PyObject *raise_error(const sheaf_error *err) {
-  PyObject *errors = PyImport_ImportModule("sheaf.errors");
-  PyObject *made = errors ? PyObject_CallMethod(errors, "make", "iszsi", err->code, err->text, NULL,
-                                                err->host, err->rank)
-                          : NULL;
-  if (made) PyErr_SetObject((PyObject *)Py_TYPE(made), made);
-  Py_XDECREF(made);
-  Py_XDECREF(errors);
-  return NULL;
-}
 
 static PyObject *start(PyObject *self, PyObject *none) {
   sheaf_error err;
   (void)self, (void)none;
-  if (sheaf_session_open(&err) < 0 || sheaf_command_start(&err) < 0) return raise_error(&err);
+  if (sheaf_session_open(&err) < 0 || sheaf_command_start(&err) < 0) return core_raise(NULL, &err);
   Py_RETURN_NONE;
 }
 
@@ -141,7 +132,7 @@ static PyObject *push(PyObject *self, PyObject *args) {
   id = sheaf_command_push(p.part, (size_t)p.n, rank, retry, name, &err);
   Py_END_ALLOW_THREADS;
   release_parts(&p);
-  return id < 0 ? raise_error(&err) : PyLong_FromLongLong(id);
+  return id < 0 ? core_raise(NULL, &err) : PyLong_FromLongLong(id);
 }
 
 /* The numbers in a list or tuple; NULL with an exception set. */
@@ -343,14 +334,14 @@ static PyObject *log_own(PyObject *self, PyObject *args) {
   sheaf_error err;
   (void)self;
   if (!PyArg_ParseTuple(args, "zp", &path, &console)) return NULL;
-  if (sheaf_par_own_log(path, console, &err) < 0) return raise_error(&err);
+  if (sheaf_par_own_log(path, console, &err) < 0) return core_raise(NULL, &err);
   Py_RETURN_NONE;
 }
 
 static PyObject *log_open(PyObject *self, PyObject *none) {
   sheaf_error err;
   (void)self, (void)none;
-  if (sheaf_session_open(&err) < 0) return raise_error(&err);
+  if (sheaf_session_open(&err) < 0) return core_raise(NULL, &err);
   return PyUnicode_DecodeFSDefault(sheaf_log_path());
 }
 

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "command.h"
 #include "convert.h"
+#include "core.h"
 #include "mms.h"
 #include "par/par.h"
 #include "table/tool.h"
@@ -16,7 +17,6 @@
 #include "task/task.h"
 #include "tool.h"
 
-/* Raises what sheaf.errors makes of a failure. */
 PyObject *core_raise(const char *task, const sheaf_error *err) {
   PyObject *errors = PyImport_ImportModule("sheaf.errors");
   PyObject *made = errors ? PyObject_CallMethod(errors, "make", "iszsi", err->code, err->text, task,

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "convert.h"
+#include "core.h"
 #include "ms/distribution.h"
 #include "ms/multims.h"
 #include "ms/rewrite.h"

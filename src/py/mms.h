@@ -10,8 +10,5 @@
 
 /* Adds the functions to sheaf._core; -1 with an exception set. */
 int mms_add(PyObject *module);
-/* Raises what sheaf.errors makes of a failure (core.c). Returns NULL. */
-struct sheaf_error;
-PyObject *core_raise(const char *task, const struct sheaf_error *err);
 
 #endif

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "core.h"
 #include "table/tool.h"
 
 /* ---- memory of an answer, which its arrays look into ---- */
@@ -357,16 +358,6 @@ static PyObject *answer(sheaf_pack *pack) {
 
 /* ---- the module's functions ---- */
 
-static PyObject *raise_error(const sheaf_error *err) {
-  PyObject *errors = PyImport_ImportModule("sheaf.errors");
-  PyObject *made = errors ? PyObject_CallMethod(errors, "make", "iszsi", err->code, err->text, NULL,
-                                                err->host, err->rank)
-                          : NULL;
-  if (made) PyErr_SetObject((PyObject *)Py_TYPE(made), made);
-  Py_XDECREF(made);
-  Py_XDECREF(errors);
-  return NULL;
-}
 
 static PyObject *tool_new(PyObject *self, PyObject *args) {
   const char *kind;
@@ -409,7 +400,7 @@ static PyObject *tool_call(PyObject *self, PyObject *args) {
   sheaf_pack_free(&in);
   if (rc < 0) sheaf_pack_free(&out);
   Py_END_ALLOW_THREADS;
-  return rc < 0 ? raise_error(&err) : answer(&out);
+  return rc < 0 ? core_raise(NULL, &err) : answer(&out);
 }
 
 static PyObject *tools_release(PyObject *self, PyObject *none) {
@@ -419,7 +410,7 @@ static PyObject *tools_release(PyObject *self, PyObject *none) {
   Py_BEGIN_ALLOW_THREADS;
   rc = sheaf_tools_release(&err);
   Py_END_ALLOW_THREADS;
-  if (rc < 0) return raise_error(&err);
+  if (rc < 0) return core_raise(NULL, &err);
   Py_RETURN_NONE;
 }
 

@@ -94,6 +94,19 @@ class TableTool : public Tool {
   bool nomodify_ = true;
 };
 
+// Arguments that many methods of the table tool have: a keyword by name or by number,
+struct Keyword {
+  casacore::String name;
+  casacore::Int index = -1;
+  explicit Keyword(const Value& v);
+};
+// a column,
+casacore::String column_of(const Arguments& a);
+// an integer,
+casacore::Int64 integer(const Arguments& a, const char* name);
+// and row numbers.
+casacore::Vector<casacore::Int64> rows_of(const Value& v);
+
 using TableMethod = std::function<Rest(TableTool&, const Arguments&, sheaf_pack&)>;
 using TableMethods = std::map<std::string, TableMethod>;
 const TableMethods& table_read_methods();    // tool_table.cc

@@ -13,32 +13,6 @@ using namespace casacore;
 namespace sheaf {
 namespace {
 
-struct Keyword {
-  String name;
-  Int index = -1;
-  explicit Keyword(const Value& v) {
-    if (v.item.kind == SHEAF_PACK_INT)
-      index = static_cast<Int>(v.integer());
-    else
-      name = v.text();
-  }
-};
-
-String column_of(const Arguments& a) {
-  return a["columnname"].text();
-}
-
-Int64 integer(const Arguments& a, const char* name) {
-  return a[name].integer();
-}
-
-Vector<Int64> rows_of(const Value& v) {
-  const auto list = v.integers();
-  Vector<Int64> rows(list.size());
-  for (size_t i = 0; i < list.size(); i++) rows[i] = list[i];
-  return rows;
-}
-
 // Integers that the column cannot hold are refused: casacore would cut them.
 ValueHolder value_for(TableProxy& p, const String& column, const Value& v) {
   const ValueHolder h = to_holder(v);

@@ -22,26 +22,6 @@ namespace {
 
 const char* const not_open = "No table specified, please open first";
 
-// A keyword by name, or by number.
-struct Keyword {
-  String name;
-  Int index = -1;
-  explicit Keyword(const Value& v) {
-    if (v.item.kind == SHEAF_PACK_INT)
-      index = static_cast<Int>(v.integer());
-    else
-      name = v.text();
-  }
-};
-
-String column_of(const Arguments& a) {
-  return a["columnname"].text();
-}
-
-Int64 integer(const Arguments& a, const char* name) {
-  return a[name].integer();
-}
-
 Vector<Int> corner(const Arguments& a, const char* name) {
   return to_ints(a[name].integers());
 }
@@ -254,10 +234,7 @@ void add_table_queries(TableMethods& m) {
     sheaf_pack_int(&out, adopt(TableProxy(result.table())));
   });
   m["selectrows"] = reading([](TableProxy& p, const Arguments& a, sheaf_pack& out) {
-    const auto rows = a["rownrs"].integers();
-    Vector<Int64> list(rows.size());
-    for (size_t i = 0; i < rows.size(); i++) list[i] = rows[i];
-    sheaf_pack_int(&out, adopt(p.selectRows(list, a["name"].text())));
+    sheaf_pack_int(&out, adopt(p.selectRows(rows_of(a["rownrs"]), a["name"].text())));
   });
   m["partnames"] = reading([](TableProxy& p, const Arguments& a, sheaf_pack& out) {
     write(out, p.getPartNames(a["recursive"].truth()));
@@ -326,6 +303,28 @@ Record default_lock(bool nomodify) {
 }
 
 }  // namespace
+
+Keyword::Keyword(const Value& v) {
+  if (v.item.kind == SHEAF_PACK_INT)
+    index = static_cast<Int>(v.integer());
+  else
+    name = v.text();
+}
+
+String column_of(const Arguments& a) {
+  return a["columnname"].text();
+}
+
+Int64 integer(const Arguments& a, const char* name) {
+  return a[name].integer();
+}
+
+Vector<Int64> rows_of(const Value& v) {
+  const auto list = v.integers();
+  Vector<Int64> rows(list.size());
+  for (size_t i = 0; i < list.size(); i++) rows[i] = list[i];
+  return rows;
+}
 
 void TableTool::wake() {
   if (proxy || dormant_.empty()) return;
