@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <mutex>
 #include <string>
 
@@ -24,6 +25,8 @@ std::map<int64_t, std::shared_ptr<Tool>>& tools() {
 }
 
 int64_t next_number = 1;
+
+constexpr size_t closing_bytes = 512 << 10;  // table.info, table.lock, sub-tables' table.dat
 
 // Runs with casacore's texts as errors, without a prefix: those are what CASA's tools say.
 template <class Body>
@@ -73,6 +76,27 @@ void lock_directory(const std::string& path, std::vector<int>& fds) {
   fds.push_back(fd);
 }
 
+// Takes and gives back `bytes` of the directory's file system. What has no nameless files (NFS) is
+// asked in vain.
+void try_room(const std::string& directory, size_t bytes) {
+  const int fd = ::open(directory.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+  int reason = fd < 0 ? errno : posix_fallocate(fd, 0, static_cast<off_t>(bytes));
+  if (fd >= 0) ::close(fd);
+  if (reason == ENOSPC || reason == EDQUOT || reason == EIO || reason == EROFS)
+    throw Failure(SHEAF_ERR_IO, directory + ": nothing more is written to this table: " +
+                                    strerror(reason) + ". It stays open; make room and try again");
+}
+
+// For the description of each table, for headers and locks.
+void need_room(const Table& table) {
+  const Block<String> parts = table.getPartNames(true);
+  for (const auto& part : parts) {
+    struct stat st;
+    if (stat((part + "/table.dat").c_str(), &st) == 0)
+      try_room(part, 2 * static_cast<size_t>(st.st_size) + closing_bytes);
+  }
+}
+
 bool has_table(const std::string& path) {
   struct stat st;
   return stat((path + "/table.dat").c_str(), &st) == 0;
@@ -100,6 +124,18 @@ void WriterLock::take(const std::string& table_path) {
 void WriterLock::drop() {
   for (const int fd : fds_) ::close(fd);
   fds_.clear();
+}
+
+void flush_safely(Table& table, bool sync) {
+  if (!table.isWritable()) return;
+  need_room(table);
+  table.flush(sync);
+}
+
+void settle(Table& table) {
+  if (!table.isWritable() || table.isMarkedForDelete()) return;
+  flush_safely(table, true);
+  need_room(table);
 }
 
 void Freshness::look(Table& table) {

@@ -46,6 +46,13 @@ class WriterLock {
   std::vector<int> fds_;
 };
 
+// Writes what casacore holds back. It ends the process where a header cannot be written, so that
+// room for those is asked for first: Failure(IO) where there is none, and nothing has changed.
+void flush_safely(casacore::Table& table, bool sync);
+// The same before a table that was open for update is closed, which writes its description again.
+// After a failure it is still open, and closing may be tried again.
+void settle(casacore::Table& table);
+
 // Notices that somebody else has changed a table.
 class Freshness {
  public:
@@ -68,6 +75,8 @@ Rest tiled_rows(const casacore::Table& table, const std::string& column, std::ve
 // An open table as a tool of its own.
 class TableTool : public Tool {
  public:
+  // A table that cannot be written is left open until the process ends.
+  ~TableTool() override;
   Rest call(const std::string& method, const Arguments& args, sheaf_pack& out) override;
   void release() override;
   bool is_open() const { return proxy || !dormant_.empty(); }

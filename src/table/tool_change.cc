@@ -44,7 +44,7 @@ template <class Change>
 TableMethod restructuring(Change change) {
   return [change](TableTool& t, const Arguments& a, sheaf_pack& out) -> Rest {
     change(t.writable(), a, out);
-    t.proxy->flush(false);
+    flush_safely(t.proxy->table(), false);
     return {};
   };
 }
@@ -56,7 +56,7 @@ bool remove_by_edit(TableTool& t, const std::vector<std::string>& columns) {
   if (table.tableType() != Table::Plain) return false;
   const std::string path = table.tableName();
   const Record lock = t.proxy->lockOptions();
-  t.proxy->flush(true);
+  settle(t.proxy->table());
   t.proxy.reset();
   sheaf_error err;
   sheaf_edit* edit = nullptr;
@@ -77,7 +77,7 @@ Rest remove_columns(TableTool& t, const Arguments& a, sheaf_pack&) {
       throw Failure(SHEAF_ERR_ARG, "Table column " + name + " is unknown");
   if (remove_by_edit(t, names)) return {};
   t.proxy->removeColumns(to_strings(names));
-  t.proxy->flush(false);
+  flush_safely(t.proxy->table(), false);
   return {};
 }
 
@@ -161,7 +161,7 @@ void add_structure(TableMethods& m) {
   });
   m["removecols"] = remove_columns;
   m["flush"] = [](TableTool& t, const Arguments&, sheaf_pack&) -> Rest {
-    t.opened().flush(true);
+    flush_safely(t.opened().table(), true);
     return {};
   };
 }
@@ -172,6 +172,20 @@ void add_new_tables(TableMethods& m) {
     t.adopt(TableProxy(a["tablename"].text(), to_record(a["lockoptions"]), a["endianformat"].text(),
                        a["memtype"].text(), integer(a, "nrow"), to_record(a["tabledesc"]),
                        to_record(a["dminfo"])));
+    return {};
+  };
+  m["fromascii"] = [](TableTool& t, const Arguments& a, sheaf_pack&) -> Rest {
+    t.close();
+    if (a["sep"].text().size() != 1)
+      throw Failure(SHEAF_ERR_ARG, "tablefromascii : separator must be 1 char");
+    const auto shape = a["autoshape"].integers();
+    IPosition cell;
+    if (!(shape.size() == 1 && shape[0] < 0)) cell = IPosition(to_ints(shape));
+    TableProxy made(a["asciifile"].text(), a["headerfile"].text(), a["tablename"].text(),
+                    a["autoheader"].truth(), cell, a["sep"].text(), a["commentmarker"].text(),
+                    integer(a, "firstline"), integer(a, "lastline"),
+                    to_strings(a["columnnames"].texts()), to_strings(a["datatypes"].texts()));
+    made.flush(true);
     return {};
   };
   m["copy"] = [](TableTool& t, const Arguments& a, sheaf_pack& out) -> Rest {

@@ -296,8 +296,18 @@ void MsTool::reset() {
   correlations.clear();
 }
 
+MsTool::~MsTool() {
+  try {
+    close();
+  } catch (const std::exception& x) {
+    sheaf_log_line(SHEAF_LOG_SEVERE, "ms::close", x.what());
+    static auto* kept = new std::vector<MeasurementSet>;
+    kept->push_back(ms);
+  }
+}
+
 void MsTool::close() {
-  if (!ms.isNull() && ms.isWritable()) ms.flush(false);
+  if (!ms.isNull()) settle(ms);
   selected = MeasurementSet();
   ms = MeasurementSet();
   reset();
@@ -307,7 +317,7 @@ void MsTool::close() {
 
 void MsTool::release() {
   if (!ms.isNull() && ms.isWritable()) {
-    ms.flush(false);
+    flush_safely(ms, false);
     ms.unlock();
   }
   lock_.drop();

@@ -33,6 +33,8 @@ struct Steps {
 
 class MsTool : public Tool {
  public:
+  // An MS that cannot be written is left open until the process ends.
+  ~MsTool() override;
   Rest call(const std::string& method, const Arguments& args, sheaf_pack& out) override;
   void release() override;
 

@@ -11,6 +11,7 @@
 
 #include <utility>
 
+#include "base/log.h"
 #include "table/guard.hh"
 #include "table/table_impl.hh"
 #include "table/tool.hh"
@@ -178,7 +179,8 @@ void add_opening(TableMethods& m) {
   };
   m["calc"] = [](TableTool&, const Arguments& a, sheaf_pack& out) { return calculate(a, out); };
   m["unlock"] = [](TableTool& t, const Arguments&, sheaf_pack&) -> Rest {
-    t.opened().unlock();
+    flush_safely(t.opened().table(), false);
+    t.proxy->unlock();
     t.release();
     return {};
   };
@@ -236,6 +238,18 @@ void add_table_queries(TableMethods& m) {
   m["selectrows"] = reading([](TableProxy& p, const Arguments& a, sheaf_pack& out) {
     sheaf_pack_int(&out, adopt(p.selectRows(rows_of(a["rownrs"]), a["name"].text())));
   });
+  m["toasciifmt"] = reading([](TableProxy& p, const Arguments& a, sheaf_pack&) {
+    const std::string sep = a["sep"].text();
+    p.toAscii(a["asciifile"].text(), a["headerfile"].text(), to_strings(a["columns"].texts()),
+              sep.empty() ? " " : sep, Vector<Int>(), true);
+  });
+  m["setmaxcachesize"] = reading([](TableProxy& p, const Arguments& a, sheaf_pack&) {
+    p.setMaximumCacheSize(column_of(a), static_cast<Int>(integer(a, "nbytes")));
+  });
+  m["listlocks"] = [](TableTool&, const Arguments&, sheaf_pack& out) -> Rest {
+    write(out, Table::getLockedTables());
+    return {};
+  };
   m["partnames"] = reading([](TableProxy& p, const Arguments& a, sheaf_pack& out) {
     write(out, p.getPartNames(a["recursive"].truth()));
   });
@@ -367,10 +381,17 @@ void TableTool::adopt(const TableProxy& table) {
   proxy = std::make_unique<TableProxy>(table);
 }
 
+TableTool::~TableTool() {
+  try {
+    close();
+  } catch (const std::exception& x) {
+    sheaf_log_line(SHEAF_LOG_SEVERE, "table::close", x.what());
+    static_cast<void>(proxy.release());
+  }
+}
+
 void TableTool::close() {
-  // What is written at the end may fail (a full disk), and a destructor that fails ends the
-  // process.
-  if (proxy && proxy->isWritable() && !proxy->table().isMarkedForDelete()) proxy->flush(true);
+  if (proxy) settle(proxy->table());
   proxy.reset();
   path_.clear();
   dormant_.clear();
@@ -380,7 +401,7 @@ void TableTool::close() {
 // Tasks may change columns: a table that casacore still has in memory would not know of it, and
 // write its old description.
 void TableTool::release() {
-  if (proxy && proxy->isWritable() && !proxy->table().isMarkedForDelete()) proxy->flush(true);
+  if (proxy) settle(proxy->table());
   lock_.drop();
   if (!proxy || user_locks) return;
   if (path_.empty()) {

@@ -76,6 +76,50 @@ class Tool:
         return self._call("name")
 
 
+class tablerow:  # pylint: disable=invalid-name
+    """Rows of a table as dictionaries; what table.row gives."""
+
+    def __init__(self, tool, columns):
+        self._tool, self._columns = tool, columns
+
+    def get(self, rownr):
+        """A row: {column: value}; cells without a value are left out."""
+        row = integer("rownr", rownr)
+        if not 0 <= row < len(self):
+            raise RuntimeError(f"there is no row {row}: the table has {len(self)}")
+        return {name: self._tool.getcell(name, row) for name in self._columns if self._tool.iscelldefined(name, row)}
+
+    def put(self, rownr, value):
+        """Writes the cells of a row that the dictionary has."""
+        if not self.iswritable():
+            raise RuntimeError("TableRowProxy: the given TableRow is not writable")
+        for name in value:
+            if name not in self._columns:
+                raise RuntimeError(f"the row has no column {name}; it has {', '.join(self._columns)}")
+        for name, one in value.items():
+            self._tool.putcell(name, integer("rownr", rownr), one)
+        return True
+
+    def iswritable(self):
+        """Whether the table was opened for update."""
+        return self._tool.iswritable()
+
+    def done(self):
+        """Nothing is open besides the table."""
+        return True
+
+    def __len__(self):
+        return self._tool.nrows()
+
+    def __getitem__(self, rownr):
+        if not isinstance(rownr, slice):
+            return self.get(rownr + len(self) if rownr < 0 else rownr)
+        return [self.get(row) for row in range(*rownr.indices(len(self)))]
+
+    def __setitem__(self, rownr, value):
+        self.put(rownr + len(self) if rownr < 0 else rownr, value)
+
+
 class table(Tool):  # pylint: disable=invalid-name,too-many-public-methods
     """A table of casacore: a MeasurementSet, one of its sub-tables, a calibration table.
 
@@ -95,6 +139,21 @@ class table(Tool):  # pylint: disable=invalid-name,too-many-public-methods
         """Makes a table and opens it. tabledesc is what getdesc gives: {'A': {'valueType': 'int'}, …}."""
         return self._do("create", tablename=text("tablename", tablename), tabledesc=tabledesc, lockoptions=lockoptions,
                         endianformat=endianformat, memtype=memtype, nrow=integer("nrow", nrow), dminfo=dminfo)
+
+    def fromascii(self, tablename, asciifile, headerfile="", autoheader=False, autoshape=[-1], sep="", commentmarker="",  # pylint: disable=dangerous-default-value,too-many-arguments
+                  firstline=0, lastline=-1, nomodify=True, columnnames=[], datatypes=[]):
+        """Makes a table of a text file and opens it. Names and types (I, D, A, B, X, …) of the columns are in the first two lines
+        of the file (or of headerfile), or given here."""
+        self._do("fromascii", tablename=text("tablename", tablename), asciifile=text("asciifile", asciifile),
+                 headerfile=text("headerfile", headerfile), autoheader=bool(autoheader), autoshape=autoshape, sep=text("sep", sep),
+                 commentmarker=text("commentmarker", commentmarker), firstline=integer("firstline", firstline),
+                 lastline=integer("lastline", lastline), columnnames=texts("columnnames", columnnames), datatypes=texts("datatypes", datatypes))
+        return self.open(tablename, nomodify=nomodify)
+
+    def toasciifmt(self, asciifile, headerfile="", columns=[], sep=""):  # pylint: disable=dangerous-default-value
+        """Writes the table (or some columns) to a text file, with names and types in its first two lines or in headerfile."""
+        return self._do("toasciifmt", asciifile=text("asciifile", asciifile), headerfile=text("headerfile", headerfile),
+                        columns=texts("columns", columns), sep=text("sep", sep))
 
     def ok(self):
         """Whether a table is open."""
@@ -132,6 +191,23 @@ class table(Tool):  # pylint: disable=invalid-name,too-many-public-methods
         """How it is locked."""
         return self._call("lockoptions")
 
+    def clearlocks(self):
+        """Writes what the tools of this process hold back, and lets go of their locks."""
+        _core.tools_release()
+        return True
+
+    def listlocks(self):
+        """Prints the tables that this process has locked."""
+        print("Locked tables: ")
+        for name in self._call("listlocks"):
+            print("   " + name)
+        print("--")
+        return True
+
+    def setmaxcachesize(self, columnname, nbytes):
+        """How much memory casacore may use for the tiles of a column."""
+        return self._do("setmaxcachesize", columnname=text("columnname", columnname), nbytes=integer("nbytes", nbytes))
+
     def datachanged(self):
         """Whether somebody has changed it since the last call."""
         return self._call("datachanged")
@@ -167,6 +243,42 @@ class table(Tool):  # pylint: disable=invalid-name,too-many-public-methods
     def colnames(self):
         """Names of the columns."""
         return self._call("colnames")
+
+    def summary(self, recurse=False):
+        """Puts shape, info, keywords and columns into the log; with recurse those of sub-tables, too."""
+        from .casalog import casalog
+
+        def tell(line):
+            casalog.post(line, origin=f"table::summary {self.name()}")
+
+        keywords = self.getkeywords()
+        tell(f"Table summary: {self.name()}")
+        tell(f"Shape: {self.ncols()} columns by {self.nrows()} rows")
+        tell(f"Info: {self.info()}")
+        tell(f"Table keywords: {keywords}")
+        tell(f"Columns: {' '.join(self.colnames())}")
+        for name in self.colnames():
+            tell(f"{name} keywords: {self.getcolkeywords(name) or 'None'}")
+        for value in keywords.values() if recurse else ():
+            if isinstance(value, str) and value.startswith("Table: "):
+                with table() as below:
+                    below.open(value[len("Table: "):])
+                    below.summary(True)
+        return True
+
+    def statistics(self, column, complex_value=""):
+        """{column: {'mean': …, 'median': …, …}} in single precision; of complex columns amp, phase, real or imag. Where cells have
+        one axis, for each element: {'UVW_0': …}."""
+        from .statistics import of_column
+
+        return of_column(self, text("column", column), text("complex_value", complex_value))
+
+    def row(self, columnnames=[], exclude=False):  # pylint: disable=dangerous-default-value
+        """Rows as dictionaries of all columns, of some, or (exclude) of all but these: row().get(7)."""
+        names = texts("columnnames", columnnames)
+        for name in names:
+            self.getcoldesc(name)
+        return tablerow(self, [name for name in self.colnames() if (name in names) != bool(exclude)] if names else list(self.colnames()))
 
     def getdesc(self, actual=True):
         """The description of the table, by column."""
