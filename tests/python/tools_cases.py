@@ -299,5 +299,47 @@ def about(table, ms, folder):
     return out
 
 
+def statistics(table, ms, folder):
+    """statistics of scalars, of vectors by element, of arrays."""
+    out = {}
+    for name in ("ngc.ms", "sim.ms"):
+        t = _table(table, f"{folder}/{name}")
+        out[name] = [t.statistics(column) for column in ("TIME", "SCAN_NUMBER", "EXPOSURE", "UVW", "FLAG", "FLAG_ROW")]
+        out[name] += [t.statistics("WEIGHT")] if name == "ngc.ms" else []  # CASA wants one shape there
+        out[name] += [t.statistics("DATA", part) for part in ("amp", "amplitude", "real", "imag", "phase")]
+        t.close()
+        # Sums of floats are rounded otherwise, where they are added in another order.
+        out[name] = [{key: {what: f"{x:.5e}" for what, x in one.items()} for key, one in column.items()} for column in out[name]]
+    return out
+
+
+def rows(table, ms, folder):
+    """Rows as dictionaries."""
+    t = _table(table, f"{folder}/copy.ms", nomodify=False)
+    row = t.row(["TIME", "UVW", "SCAN_NUMBER"])
+    out = [row.get(3), len(row), row.iswritable(), row.put(3, {"TIME": 5.0, "SCAN_NUMBER": 77}), row.get(3), row.put(4, row.get(3)),
+           sorted(t.row(["TIME", "FLAG_CATEGORY"], True).get(0)), t.row().get(22000)["DATA"], t.getcell("SCAN_NUMBER", 4)]
+    t.close()
+    return out
+
+
+def ascii_files(table, ms, folder):
+    """Tables to text and back."""
+    t = _table(table, f"{folder}/ngc.ms/ANTENNA")
+    out = [t.toasciifmt(f"{folder}/new.txt", "", ["NAME", "STATION", "DISH_DIAMETER", "FLAG_ROW", "POSITION"], " "),
+           t.toasciifmt(f"{folder}/new2.txt", f"{folder}/new2.hdr", ["DISH_DIAMETER", "NAME"], ",")]
+    out += [open(f"{folder}/{name}", encoding="ascii").read() for name in ("new.txt", "new2.txt", "new2.hdr")]
+    t.close()
+    with open(f"{folder}/in.txt", "w", encoding="ascii") as f:
+        f.write("A B C\nI D A\n# c\n1 2.5 x\n3 4.5 y\n")
+    for options in ({"commentmarker": "#"}, {"autoheader": True, "commentmarker": "#"}, {"commentmarker": "#", "lastline": 4},
+                    {"columnnames": ["A", "B", "C"], "datatypes": ["A", "A", "A"], "firstline": 4}):
+        t = table()
+        out.append([t.fromascii(f"{folder}/new.tab", f"{folder}/in.txt", sep=" ", **options), t.colnames(), t.nrows(),
+                    [t.getcol(name) for name in t.colnames()], t.iswritable()])
+        t.close()
+    return out
+
+
 CASES = {one.__name__: one for one in (columns, slices, keywords, selections, puts, new_tables, getdata, averages, ifraxis, narrowing, ranges,
-                                       iterations, putdata, about)}
+                                       iterations, putdata, about, statistics, rows, ascii_files)}

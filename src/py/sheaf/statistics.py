@@ -36,7 +36,14 @@ def of_column(tb, column, complex_value=""):
 
     if "complex" in tb.coldatatype(column) and complex_value not in PARTS:
         raise RuntimeError(f"complex_value must be amp, amplitude, phase, imag, imaginary or real, is {complex_value}")
-    values = tb.getcol(column)
+    try:
+        values = tb.getcol(column)
+    except RuntimeError:
+        if tb.isscalarcol(column):
+            raise
+        # Cells of different shapes, or without a value.
+        cells = tb.getvarcol(column).values()
+        values = np.concatenate([cell.ravel() for cell in cells if isinstance(cell, np.ndarray)] or [np.zeros(0)])
     if values.dtype.kind == "U":
         raise RuntimeError(f"column {column} holds strings, which have no statistics")
     if values.dtype.kind == "c":
