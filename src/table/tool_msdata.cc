@@ -590,14 +590,15 @@ template <class T>
 void put_cells(const Table& rows, const String& column, Array<T> value, size_t axes) {
   if (value.ndim() == axes + 1) value.reference(gather(grid_of(rows), value, rows.nrow()));
   if (value.ndim() != axes || value.shape()[axes - 1] != static_cast<ssize_t>(rows.nrow()))
-    throw Failure(SHEAF_ERR_ARG, "putdata: " + column + " needs " + std::to_string(axes) +
-                                     " axes, the last with " + std::to_string(rows.nrow()) +
-                                     " rows, not the shape " + value.shape().toString());
+    throw Failure(SHEAF_ERR_ARG, std::string("putdata: ") + column.c_str() + " needs " +
+                                     std::to_string(axes) + " axes, the last with " +
+                                     std::to_string(rows.nrow()) + " rows, not the shape " +
+                                     value.shape().toString());
   ArrayColumn<T> col(rows, column);
   const IPosition cell = col.shape(0);
   if (!cell.isEqual(value.shape().getFirst(axes - 1)))
-    throw Failure(SHEAF_ERR_ARG, "putdata: cells of " + column + " have the shape " +
-                                     cell.toString() + ", not " +
+    throw Failure(SHEAF_ERR_ARG, std::string("putdata: cells of ") + column.c_str() +
+                                     " have the shape " + cell.toString() + ", not " +
                                      value.shape().getFirst(axes - 1).toString());
   col.putColumn(value);
 }
