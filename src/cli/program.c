@@ -253,8 +253,9 @@ static int act(const command *cmd) {
 
 /* Passes on what the options say, to this process and to Python. */
 static int apply_options(const command *cmd, sheaf_error *err) {
-  int rc = cmd->memory ? sheaf_memory_set(cmd->memory, err) : 0;
-  if (rc < 0) return rc;
+  const char *memory = cmd->memory ? cmd->memory : getenv("SHEAF_MEMORY");
+  const int rc = memory && (cmd->memory || *memory) ? sheaf_memory_set(memory, err) : 0;
+  if (rc < 0) return cmd->memory ? rc : sheaf_fail_context(err, rc, "SHEAF_MEMORY");
   if (cmd->memory) setenv("SHEAF_MEMORY", cmd->memory, 1);
   if (cmd->logfile) setenv("SHEAF_LOGFILE", cmd->logfile, 1);
   sheaf_session_begin();

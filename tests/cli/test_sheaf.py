@@ -97,6 +97,16 @@ def test_wrong_usage_is_one_line_status_2_and_no_file(sheaf, tmp_path, args, mes
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("size", ["0", "-1", "lots", "10%", "1k"])
+def test_a_memory_budget_that_is_none(sheaf, tmp_path, size):
+    env = {"SHEAF_MEMORY": size}
+    done = sheaf("echo", "value=1", env=env)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == f"sheaf: SHEAF_MEMORY: memory='{size}': must be a size of at least 64M, such as 800M or 4G\n"
+    assert os.listdir(tmp_path) == []
+    assert sheaf("--memory=1G", "--nologfile", "--json", "echo", "value=1", env=env).stdout == "1\n"
+
+
 # ---- tasks ----
 
 def test_value_for_people(sheaf):
