@@ -189,6 +189,10 @@ static int choose_tiles(array_column *a, array_layout *l, sheaf_error *err) {
     const int64_t most = (rows[i] + 7) / 8 * 8;
     if (tile_rows > most) tile_rows = most;
     if (tile_rows < 8) tile_rows = 8;
+    if (most > tile_rows) { /* alike in size, so that the last one is hardly padded */
+      const int64_t ntile = (most + tile_rows - 1) / tile_rows;
+      tile_rows = (most / 8 + ntile - 1) / ntile * 8;
+    }
     sheaf_tiles_cube *cube = &l->cube[i];
     *cube = (sheaf_tiles_cube){.ndim = s->ndim, .tile_rows = tile_rows};
     for (int k = 0; k < s->ndim; k++) cube->shape[k] = cube->tile[k] = s->axis[k];
