@@ -298,6 +298,11 @@ static void do_without_ssh(void) {
   setenv("OMPI_MCA_plm", "isolated", 0);
 }
 
+/* After `sbatch --export=NONE` srun, with which mpirun starts its daemons on other nodes, would do so without PATH. */
+static void let_slurm_export(void) {
+  if (getenv("SLURM_EXPORT_ENV")) setenv("SLURM_EXPORT_ENV", "ALL", 1);
+}
+
 /* Whether a directory can be made there; permissions tell root too little. */
 static int is_usable(const char *directory) {
   char path[PATH_MAX];
@@ -344,6 +349,7 @@ static void set_environment(const char *directory) {
   for (size_t i = 0; i < COUNT(settings); i++) setenv(settings[i][0], settings[i][1], 0);
   prepend_path(directory);
   do_without_ssh();
+  let_slurm_export();
   find_scratch();
   find_home();
 }

@@ -174,8 +174,8 @@ def test_open_what_is_not_there(tb, tmp_path):
         tb.open(inputs.ngc5921(), {"option": "nix"})
     with pytest.raises(RuntimeError, match=CLOSED):
         tb.nrows()
-    with pytest.raises(AttributeError, match="has no toasciifmt; it has addcols, "):
-        tb.toasciifmt("x")
+    with pytest.raises(AttributeError, match="has no createmultitable; it has addcols, "):
+        tb.createmultitable("x", ["y"], "z")
 
 
 READ_ONLY = {"putcol": ("SCAN_NUMBER", np.zeros(22653, int)), "putcell": ("TIME", 0, 1.0), "putkeyword": ("A", 1), "addrows": (1,),
