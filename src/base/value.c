@@ -249,7 +249,9 @@ static json_t *read_bare_item(reader *r, char close) {
   return n > 0 && (*r->p == ',' || *r->p == close) ? json_stringn(text, n) : NULL;
 }
 
-static json_t *read_item(reader *r, char close) {
+/* *bare: 1 when it had no quotes and is no other value. */
+static json_t *read_item(reader *r, char close, int *bare) {
+  *bare = 0;
   skip_blanks(r);
   const reader start = *r;
   json_t *item = read_value(r);
@@ -260,14 +262,15 @@ static json_t *read_item(reader *r, char close) {
   }
   json_decref(item);
   *r = start;
+  *bare = 1;
   return read_bare_item(r, close);
 }
 
 static json_t *read_list(reader *r, char close) {
   json_t *list = json_array();
-  int comma = 1;
+  int comma = 1, bare = 0;
   while (!take(r, close)) {
-    json_t *item = comma ? read_item(r, close) : NULL;
+    json_t *item = comma ? read_item(r, close, &bare) : NULL;
     if (!item) {
       json_decref(list);
       return NULL;
@@ -275,8 +278,8 @@ static json_t *read_list(reader *r, char close) {
     json_array_append_new(list, item);
     comma = take(r, ',');
   }
-  if (close == ')' && !comma && json_array_size(list) == 1) { /* (1) is 1, (1,) a tuple */
-    json_t *item = json_incref(json_array_get(list, 0));
+  if (close == ')' && !comma && json_array_size(list) == 1) {          /* (1) is 1, (1,) a tuple */
+    json_t *item = bare ? NULL : json_incref(json_array_get(list, 0)); /* (a) is a text */
     json_decref(list);
     return item;
   }

@@ -59,8 +59,8 @@ typedef enum sheaf_flag_source {
   SHEAF_FLAG_ON_MODEL,
   SHEAF_FLAG_ON_RESIDUAL,      /* CORRECTED - MODEL */
   SHEAF_FLAG_ON_RESIDUAL_DATA, /* DATA - MODEL */
-  SHEAF_FLAG_ON_WEIGHT_SPECTRUM,
-  SHEAF_FLAG_ON_WEIGHT, /* WEIGHT_SPECTRUM where it is, else WEIGHT in every channel */
+  SHEAF_FLAG_ON_WEIGHT_SPECTRUM, /* where it has cells, else WEIGHT in every channel */
+  SHEAF_FLAG_ON_WEIGHT,          /* the same, but there need be no WEIGHT_SPECTRUM */
   SHEAF_FLAG_ON_SIGMA_SPECTRUM,
   SHEAF_FLAG_ON_PARAM,
   SHEAF_FLAG_ON_SNR

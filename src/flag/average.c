@@ -19,8 +19,7 @@ int64_t sheaf_flag_averages_bin(const sheaf_flag_agent *a, int32_t spw) {
 static int gather_places(sheaf_flag_averaged *out, const sheaf_flag_averages *in,
                          sheaf_error *err) {
   out->nplace = in->maps ? in->maps->start[in->maps->nmap] : in->n;
-  if (!(out->place = malloc((size_t)(out->nplace + 1) * sizeof *out->place)))
-    return no_memory(err);
+  if (!(out->place = malloc((size_t)(out->nplace + 1) * sizeof *out->place))) return no_memory(err);
   for (int64_t i = 0; i < out->nplace; i++)
     out->place[i] = in->maps ? in->maps->row[i] : in->row ? in->row[i] : i;
   if (!in->maps) return 0;
@@ -30,8 +29,8 @@ static int gather_places(sheaf_flag_averaged *out, const sheaf_flag_averages *in
   if (!out->map_row || !out->map_start) return no_memory(err);
   for (int64_t i = 0; i < out->nplace; i++) out->map_row[i] = i;
   memcpy(out->map_start, in->maps->start, (nmap + 1) * sizeof *out->map_start);
-  out->maps = (sheaf_flag_maps){
-      .nmap = in->maps->nmap, .start = out->map_start, .row = out->map_row};
+  out->maps =
+      (sheaf_flag_maps){.nmap = in->maps->nmap, .start = out->map_start, .row = out->map_row};
   return 0;
 }
 
@@ -47,8 +46,8 @@ static int plan_times(sheaf_flag_averaged *out, const sheaf_flag_averages *in, i
     return no_memory(err);
   }
   for (int64_t i = 0; i < out->nplace; i++) time[i] = in->rows->time[out->place[i]];
-  *naverage = sheaf_flag_average_plan(time, out->nplace, &out->maps, in->timebin, out->average,
-                                      scratch);
+  *naverage =
+      sheaf_flag_average_plan(time, out->nplace, &out->maps, in->timebin, out->average, scratch);
   free(time);
   free(scratch);
   /* maps of averages */
@@ -112,6 +111,7 @@ static int gather(sheaf_flag_cells *c, const sheaf_flag_averaged *out,
   const size_t cell = (size_t)(in->nchan * in->ncorr);
   const int rc = reserve(c, out->nplace, in->nchan, in->ncorr, parts, how != PLAIN, err);
   if (rc < 0) return rc;
+  c->sums = in->source == SHEAF_FLAG_ON_WEIGHT_SPECTRUM || in->source == SHEAF_FLAG_ON_WEIGHT;
   for (int64_t i = 0; i < out->nplace; i++) {
     const size_t from = (size_t)out->place[i] * cell, to = (size_t)i * cell;
     memcpy(c->data + to * (size_t)parts, data + from * (size_t)parts,

@@ -305,9 +305,12 @@ static int compile_source(const command *c, int *real) {
   const int rc = check_columns(c, given, kSources[k].needs, *real);
   if (rc < 0) return rc;
   put_int(c, "source", kSources[k].source);
-  const unsigned spectrum =
-      kSources[k].source == SHEAF_FLAG_ON_WEIGHT ? SHEAF_FLAG_COL_WEIGHT_SPECTRUM : 0;
-  put_int(c, "data", kSources[k].needs | spectrum);
+  /* WEIGHT where WEIGHT_SPECTRUM has no cells, and the other way round */
+  const int weights = kSources[k].source == SHEAF_FLAG_ON_WEIGHT ||
+                      kSources[k].source == SHEAF_FLAG_ON_WEIGHT_SPECTRUM;
+  put_int(c, "data",
+          kSources[k].needs |
+              (weights ? SHEAF_FLAG_COL_WEIGHT_SPECTRUM | SHEAF_FLAG_COL_WEIGHT : 0));
   put_int(c, "real", *real);
   return 0;
 }

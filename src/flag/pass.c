@@ -195,8 +195,8 @@ static const float *find_data(scene *s, int *real, sheaf_error *err) {
     case SHEAF_FLAG_ON_RESIDUAL:
       return difference(s, column(b, SHEAF_FLAG_COL_CORRECTED), model, err);
     case SHEAF_FLAG_ON_RESIDUAL_DATA: return difference(s, data, model, err);
-    case SHEAF_FLAG_ON_WEIGHT_SPECTRUM: return column(b, SHEAF_FLAG_COL_WEIGHT_SPECTRUM);
     case SHEAF_FLAG_ON_SIGMA_SPECTRUM: return column(b, SHEAF_FLAG_COL_SIGMA_SPECTRUM);
+    case SHEAF_FLAG_ON_WEIGHT_SPECTRUM:
     case SHEAF_FLAG_ON_WEIGHT:
       if (column(b, SHEAF_FLAG_COL_WEIGHT_SPECTRUM))
         return column(b, SHEAF_FLAG_COL_WEIGHT_SPECTRUM);

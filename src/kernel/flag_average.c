@@ -55,7 +55,8 @@ static void average_bin(const sheaf_flag_cells *in, const int32_t *chan, int64_t
     running_add(&a, in->data + at * in->parts, in->parts, in->flag[at],
                 in->weight ? in->weight[at] : 1.0f);
   }
-  for (int k = 0; k < in->parts; k++) value[k] = a.weight > 0.0f ? a.sum[k] / a.weight : 0.0f;
+  const float norm = in->sums ? 1.0f : a.weight;
+  for (int k = 0; k < in->parts; k++) value[k] = norm > 0.0f ? a.sum[k] / norm : 0.0f;
   *flag = a.flag;
 }
 

@@ -30,13 +30,13 @@ int64_t sheaf_flag_average_width(int64_t chanbin, int64_t n);
 int64_t sheaf_flag_average_bins(int64_t n, int64_t width);
 
 /* Cells of rows that are averaged: data [row][chan][corr][parts], flag, weight [row][chan][corr];
- * NULL weight: all 1. */
+ * NULL weight: all 1. sums: averages of channels are sums, as those of weights are. */
 typedef struct sheaf_flag_cells {
   float *data;
   uint8_t *flag;
   float *weight;
   int64_t nrow, nchan, ncorr;
-  int parts;
+  int parts, sums;
 } sheaf_flag_cells;
 
 /* Averages the channels chan[n] (NULL: all of `in`, n = in->nchan) in bins; out has

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/recsort.h"
 #include "base/value.h"
 #include "ms/chunks.h"
@@ -137,6 +138,11 @@ static int match_rows(const versions_table *v, const char *const *members, size_
                       (long long)sheaf_table_nrow(v->table), (long long)nrow);
   const int rc = sheaf_rowids_match(ids, members, n, scratch, map, &order, err);
   if (rc >= 0 && order != SHEAF_ROWIDS_MOVED) map[0] = '\0';
+  if (rc >= 0 && order == SHEAF_ROWIDS_UNKNOWN && n > 1)
+    sheaf_log(SHEAF_LOG_WARN,
+              "%s has no record of its rows (CASA saved it): its flags go to the rows in their "
+              "order, which is right only when it was saved from this Multi-MS",
+              v->path);
   return rc;
 }
 

@@ -195,6 +195,10 @@ static int read_list(shelf *s, sheaf_error *err) {
   snprintf(path, sizeof path, "%s/" LIST, s->path);
   if (!sheaf_path_exists(path)) return 0;
   if ((rc = sheaf_file_read(path, &text, &size, err)) < 0) return rc;
+  if (size > 0 && strlen(text) < size) {
+    free(text);
+    return sheaf_fail(err, SHEAF_ERR_DATA, "%s is damaged: it holds a zero byte", path);
+  }
   for (char *line = strtok_r(text, "\n", &rest); rc >= 0 && line;
        line = strtok_r(NULL, "\n", &rest))
     rc = take_line(s, line, err);
@@ -303,11 +307,11 @@ static int check_name(const char *what, const char *name, sheaf_error *err) {
   if (strlen(name) > MOST_NAME)
     return sheaf_fail(err, SHEAF_ERR_ARG, "%s='%.40s…': must have at most %d bytes", what, name,
                       MOST_NAME);
-  if (strpbrk(name, "/:") || isspace((unsigned char)name[0]) ||
+  if (strpbrk(name, "/:$") || isspace((unsigned char)name[0]) ||
       isspace((unsigned char)name[strlen(name) - 1]))
     return sheaf_fail(err, SHEAF_ERR_ARG,
-                      "%s='%s': must not contain '/' or ':', nor begin or end with a blank", what,
-                      name);
+                      "%s='%s': must not contain '/', ':' or '$', nor begin or end with a blank",
+                      what, name);
   return check_text(what, name, err);
 }
 

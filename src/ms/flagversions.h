@@ -44,7 +44,7 @@ void sheaf_flagversions_free(sheaf_flagversion *list, size_t n);
 
 /* Saves the flags of the MS, Multi-MS or calibration table as a new version. An existing one of
  * that name becomes "<name>.old.<unix time>" and keeps its comment. SHEAF_ERR_ARG for a name that
- * CASA's list cannot hold (empty, 'main', with '/', ':' or control characters). After a failure
+ * CASA cannot keep (empty, 'main', with '/', ':', '$' or control characters). After a failure
  * nothing has changed. */
 int sheaf_flagversions_save(const char *vis, const char *name, const char *comment,
                             sheaf_error *err);

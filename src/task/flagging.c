@@ -511,17 +511,49 @@ static int apply(run *r, sheaf_error *err) {
 
 /* ---- reports ---- */
 
+/* Rows of field, spw and threshold, in column `which` of devs. */
 static json_t *devs_array(const json_t *devs, size_t agent, size_t which) {
   json_t *data = json_array(), *item;
   size_t i, n = 0;
   json_array_foreach((json_t *)devs, i, item) {
-    if ((size_t)json_integer_value(json_array_get(item, 0)) != agent) continue;
+    if ((size_t)json_integer_value(json_array_get(item, 0)) != agent ||
+        !json_is_number(json_array_get(item, which)))
+      continue;
     n++;
     json_array_append_new(data, json_real((double)json_integer_value(json_array_get(item, 1))));
     json_array_append_new(data, json_real((double)json_integer_value(json_array_get(item, 2))));
     json_array_append(data, json_array_get(item, which));
   }
   return json_pack("{s:s, s:[i,i], s:o}", "#array", "f8", "shape", (int)n, 3, "data", data);
+}
+
+static int has_dev(const json_t *devs, size_t agent, const double row[3]) {
+  json_t *item;
+  size_t i;
+  json_array_foreach(
+      (json_t *)devs, i,
+      item) if ((size_t)json_integer_value(json_array_get(item, 0)) == agent &&
+                (double)json_integer_value(json_array_get(item, 1)) == row[0] &&
+                (double)json_integer_value(json_array_get(item, 2)) == row[1]) return 1;
+  return 0;
+}
+
+/* As CASA: rows that were given for a field and spw that have no data are listed, and where one
+ * number was given for all there are none. */
+static void add_given(json_t *devs, size_t agent, const sheaf_flag_devs *given, size_t which) {
+  json_t *item;
+  size_t i;
+  json_array_foreach(
+      devs, i, item) if (given->all > 0 && (size_t)json_integer_value(json_array_get(item, 0)) ==
+                                               agent) json_array_set_new(item, which, json_null());
+  for (size_t k = 0; k < given->n; k++) {
+    const double *row = given->row + 3 * k;
+    if (has_dev(devs, agent, row)) continue;
+    json_t *one =
+        json_pack("[I,I,I,n,n]", (json_int_t)agent, (json_int_t)row[0], (json_int_t)row[1]);
+    json_array_set_new(one, which, json_real(row[2]));
+    json_array_append_new(devs, one);
+  }
 }
 
 static int compare_devs(const void *pa, const void *pb) {
@@ -546,6 +578,10 @@ static void sort_devs(json_t *devs) {
   free(list);
 }
 
+static int calculates(const run *r, size_t agent) {
+  return r->what->calculate && r->agents.agent[agent].mode == SHEAF_FLAG_RFLAG;
+}
+
 static json_t *report_of(const run *r, size_t i, const json_t *compiled) {
   const sheaf_flag_agent *a = &r->agents.agent[i];
   if (a->mode == SHEAF_FLAG_SUMMARY) {
@@ -560,14 +596,20 @@ static json_t *report_of(const run *r, size_t i, const json_t *compiled) {
     }
     return report;
   }
-  if (a->mode != SHEAF_FLAG_RFLAG || !r->what->calculate) return NULL;
+  if (!calculates(r, i) || (a->rflag.timedev.all > 0 && a->rflag.freqdev.all > 0)) return NULL;
   return json_pack("{s:s, s:s, s:o, s:o}", "name", a->name, "type", "rflag", "timedev",
                    devs_array(r->devs, i, 3), "freqdev", devs_array(r->devs, i, 4));
 }
 
 static int make_report(run *r, json_t **report, sheaf_error *err) {
   json_t *all = json_object(), *only = NULL;
-  int n = 0, summaries = 0;
+  int n = 0, summaries = 0, thresholds = 0;
+  for (size_t i = 0; i < r->agents.n; i++) {
+    if (!calculates(r, i)) continue;
+    thresholds = 1;
+    add_given(r->devs, i, &r->agents.agent[i].rflag.timedev, 3);
+    add_given(r->devs, i, &r->agents.agent[i].rflag.freqdev, 4);
+  }
   sort_devs(r->devs);
   for (size_t i = 0; i < r->agents.n; i++) {
     char key[32];
@@ -582,7 +624,7 @@ static int make_report(run *r, json_t **report, sheaf_error *err) {
     *report = json_incref(only);
     json_decref(all);
   } else {
-    if (n > summaries) {
+    if (thresholds) {
       json_object_set_new(all, "nreport", json_integer(n));
       json_object_set_new(all, "type", json_string("list"));
     }

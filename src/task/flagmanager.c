@@ -46,12 +46,23 @@ static int restore_unit(const json_t *common, const json_t *args, json_t **value
 
 /* ---- list ---- */
 
+/* Lists of other programs may hold any bytes: those that are not UTF-8 become '?'. */
+static json_t *text_value(const char *text) {
+  json_t *value = json_string(text);
+  char *copy = value ? NULL : strdup(text);
+  for (char *p = copy; copy && *p; p++)
+    if ((unsigned char)*p >= 0x80) *p = '?';
+  if (copy) value = json_string(copy);
+  free(copy);
+  return value;
+}
+
 static json_t *list_value(const char *real, const sheaf_flagversion *list, size_t n) {
   json_t *value = sheaf_value_intdict();
   for (size_t i = 0; value && i < n; i++)
-    sheaf_value_intdict_set(
-        value, (int64_t)i,
-        json_pack("{s:s, s:s}", "name", list[i].name, "comment", list[i].comment));
+    sheaf_value_intdict_set(value, (int64_t)i,
+                            json_pack("{s:o, s:o}", "name", text_value(list[i].name), "comment",
+                                      text_value(list[i].comment)));
   if (value) json_object_set_new(value, "MS", json_string(real));
   return value;
 }
@@ -240,8 +251,8 @@ const sheaf_task sheaf_task_flagmanager = {
         "row.\n\n"
         "Killed at any instant, a version is whole or absent, and each restored flag is old or "
         "new.\n\n"
-        "Unlike CASA, a version that is kept as .old keeps its comment; names that CASA's list "
-        "cannot hold (with '/' or ':', "
+        "Unlike CASA, a version that is kept as .old keeps its comment; names that CASA "
+        "cannot keep (with '/', ':' or '$', "
         "'main') are errors; and mode='list' makes no directory.",
     .params = params,
     .nparam = sizeof params / sizeof *params,

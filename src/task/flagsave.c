@@ -152,7 +152,8 @@ static json_t *command_with(const json_t *par, const json_t *report) {
   const int calculated = !strcmp(sheaf_value_str(par, "action", ""), "calculate");
   for (int i = 0; command && calculated && i < 2; i++) {
     json_t *value = json_object_get(first, keys[i]);
-    if (value) json_object_set_new(command, keys[i], sheaf_value_plain(value));
+    if (json_array_size(json_object_get(value, "data")) > 0) /* else what was given */
+      json_object_set_new(command, keys[i], sheaf_value_plain(value));
   }
   return command;
 }

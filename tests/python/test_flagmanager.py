@@ -175,7 +175,7 @@ def test_rows_that_are_not_the_same(ms):
 
 
 BAD = {
-    "a slash": dict(mode="save", versionname="a/b"), "a colon": dict(mode="save", versionname="a:b"),
+    "a slash": dict(mode="save", versionname="a/b"), "a colon": dict(mode="save", versionname="a:b"), "a variable": dict(mode="save", versionname="$HOME"),
     "two lines": dict(mode="save", versionname="a\nb"), "blanks": dict(mode="save", versionname=" a"),
     "main": dict(mode="save", versionname="main"), "long": dict(mode="save", versionname="x" * 300),
     "comment of two lines": dict(mode="save", versionname="v", comment="a\nb"), "mode": dict(mode="bla"),
@@ -198,6 +198,51 @@ def test_a_version_whose_table_is_gone(ms):
         sheaf.flagmanager(ms, "restore", versionname="v")
     sheaf.flagmanager(ms, "delete", versionname="v")
     assert list_of(ms) == {"MS": "a.ms"}
+
+
+def test_a_damaged_list(ms):
+    """What can be read is listed, and goes on; a list cut by a zero byte is told, and nothing is changed."""
+    sheaf.flagmanager(ms, "save", versionname="v", comment="c")
+    listed = pathlib.Path("a.ms.flagversions/FLAG_VERSION_LIST")
+    for text, names in ((b"", []), (b"\n : x\nv : c\r\n", ["v"]), (b"\xff\xfe : \xe9t\xe9\nv : c\n", ["??", "v"]),
+                        (b"no colon\n\nv:c", ["no colon", "v"])):
+        listed.write_bytes(text)
+        assert [v["name"] for k, v in sheaf.flagmanager(ms).items() if k != "MS"] == names
+        sheaf.flagmanager(ms, "save", versionname="w")
+        assert listed.read_bytes().endswith(b"w : \n") and b"\xff\xfe : \xe9t\xe9\n" * ("??" in names) in listed.read_bytes()
+        sheaf.flagmanager(ms, "delete", versionname="w")
+    listed.write_bytes(b"v : c\0\n")
+    for call in ({}, {"mode": "save", "versionname": "w"}, {"mode": "restore", "versionname": "v"}):
+        with pytest.raises(sheaf.Error, match="FLAG_VERSION_LIST is damaged"):
+            sheaf.flagmanager(ms, **call)
+    assert listed.read_bytes() == b"v : c\0\n" and sorted(os.listdir("a.ms.flagversions")) == ["FLAG_VERSION_LIST", "flags.v"]
+
+
+@pytest.mark.parametrize("name", ["a b", "ü", "a*", "a.c", "[x]", "(y)", "..", ".", "x" * 200, "-x", "~x", "a'b", 'a"b',
+                                  "a\\b", "a%sb", "{q}", "a|b", "^z", "q?", "3", "True"])
+def test_odd_names(ms, name):
+    """A name is a name: no pattern, no path, no variable."""
+    cases.put_flags(ms, 2)
+    sheaf.flagmanager(ms, "save", versionname="other")
+    cases.put_flags(ms, 1)
+    one = cases.flags(ms)
+    sheaf.flagmanager(ms, "save", versionname=name, comment=name)
+    cases.put_flags(ms, 3)
+    sheaf.flagmanager(ms, "restore", versionname=name)
+    assert cases.flags(ms) == one and list_of(ms)["1"] == {"name": name, "comment": name}
+    sheaf.flagmanager(ms, "rename", oldname=name, versionname=name[:199] + "1")
+    sheaf.flagmanager(ms, "delete", versionname=name[:199] + "1")
+    assert sorted(os.listdir("a.ms.flagversions")) == ["FLAG_VERSION_LIST", "flags.other"]
+
+
+def test_a_version_of_casa_on_a_multi_ms(casas, capfd):
+    """It has no record of its rows, which a warning says."""
+    sheaf.partition("a.ms", "a.mms", separationaxis="scan", numsubms=2, flagbackup=False)
+    shutil.copytree("a.ms.flagversions", "a.mms.flagversions")
+    for vis, said in (("a.ms", False), ("a.mms", True)):
+        capfd.readouterr()
+        sheaf.flagmanager(vis, "restore", versionname="one")
+        assert ("no record of its rows (CASA saved it)" in capfd.readouterr().err) == said
 
 
 def test_read_only(ms, ordinary):

@@ -157,7 +157,7 @@ static sheaf_flag_clip_options clip_options(json_t *p) {
 static sheaf_flag_cells cells_make(int64_t nrow) {
   const size_t n = (size_t)nrow * CASE_CHANNELS * 2;
   return (sheaf_flag_cells){
-      case_array(2 * n, 4), case_array(n, 1), case_array(n, 4), nrow, CASE_CHANNELS, 2, 2};
+      case_array(2 * n, 4), case_array(n, 1), case_array(n, 4), nrow, CASE_CHANNELS, 2, 2, 0};
 }
 static void cells_free(sheaf_flag_cells *c) {
   free(c->data);

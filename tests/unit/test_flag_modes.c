@@ -264,7 +264,7 @@ static void test_average_channels(void **state) {
   (void)state;
   float data[] = {1, 3, 10, 7, 5}, weight[] = {1, 3, 1, 2, 2}, mean[3];
   uint8_t flag[] = {0, 0, 1, 1, 1}, out_flag[3];
-  const sheaf_flag_cells in = {data, flag, weight, 1, 5, 1, 1};
+  sheaf_flag_cells in = {data, flag, weight, 1, 5, 1, 1, 0};
   sheaf_flag_cells out = {.data = mean, .flag = out_flag};
   sheaf_flag_average_channels(&in, NULL, 5, 3, &out); /* flagged ones do not enter, unless alone */
   assert_int_equal(out.nchan, 2);
@@ -277,7 +277,11 @@ static void test_average_channels(void **state) {
   memset(weight, 0, sizeof weight);
   sheaf_flag_average_channels(&in, NULL, 5, 5, &out);
   assert_true(mean[0] == 0.0f);
-  const sheaf_flag_cells one = {data, flag, weight, 5, 1, 1, 1};
+  in.weight = NULL;
+  in.sums = 1; /* the sum over what is not flagged, or over all */
+  sheaf_flag_average_channels(&in, NULL, 5, 3, &out);
+  assert_true(mean[0] == 4.0f && mean[1] == 12.0f);
+  const sheaf_flag_cells one = {data, flag, weight, 5, 1, 1, 1, 0};
   float same[5];
   out.data = same;
   uint8_t same_flag[5];
@@ -353,7 +357,7 @@ static void test_average_rows(void **state) {
   uint8_t flag[] = {0, 0, 1, 1}, sum_flag[4];
   const int64_t average[] = {0, 0, 0, 1};
   int64_t first[2];
-  const sheaf_flag_cells in = {data, flag, weight, 4, 1, 1, 2};
+  const sheaf_flag_cells in = {data, flag, weight, 4, 1, 1, 2, 0};
   sheaf_flag_cells out = {.data = sum, .flag = sum_flag, .weight = sum_weight};
   sheaf_flag_average_rows(&in, average, 2, &out, first);
   assert_true(sum[0] == 2.5f && sum[1] == 3.5f && sum[2] == 5.0f && sum[3] == 6.0f);
