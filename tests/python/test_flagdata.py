@@ -162,6 +162,23 @@ def test_chanbin_of_each_window(tmp_path):
     assert np.array_equal(run(chanbin=[5, 3, 5, 5]), three) and not np.array_equal(three, five)
 
 
+def test_weights_stand_in_for_a_weight_spectrum_without_cells(ms):
+    """As CASA 6.7 on alma_mssel_small, where WEIGHT_SPECTRUM has no cells: datacolumn='WEIGHT_SPECTRUM' with
+    clipminmax=[0, 0.000134] flags what 'WEIGHT' does (89,698)."""
+    from casacore.tables import makearrcoldesc
+    found = []
+    for column in ("WEIGHT", "WEIGHT_SPECTRUM"):
+        shutil.copytree(ms, "w.ms")
+        with table("w.ms", readonly=False, ack=False) as t:
+            t.removecols("WEIGHT_SPECTRUM")
+            if column != "WEIGHT":
+                t.addcols(makearrcoldesc("WEIGHT_SPECTRUM", 0.0, ndim=2, valuetype="float"))
+        sheaf.flagdata("w.ms", mode="clip", datacolumn=column, clipminmax=[0, 10], flagbackup=False)
+        found.append(flags("w.ms")[0])
+        shutil.rmtree("w.ms")
+    assert np.array_equal(*found) and found[0].any() and not found[0].all()
+
+
 def test_all_correlations_by_name(ms):
     sheaf.flagdata(vis=ms, mode="manual", correlation="ALL", scan="1", flagbackup=False)
     with table(ms, ack=False) as t:
