@@ -173,7 +173,7 @@ def test_weights_stand_in_for_a_weight_spectrum_without_cells(ms):
             t.removecols("WEIGHT_SPECTRUM")
             if column != "WEIGHT":
                 t.addcols(makearrcoldesc("WEIGHT_SPECTRUM", 0.0, ndim=2, valuetype="float"))
-        sheaf.flagdata("w.ms", mode="clip", datacolumn=column, clipminmax=[0, 10], flagbackup=False)
+        sheaf.flagdata("w.ms", mode="clip", datacolumn=column, clipminmax=[0, 500], flagbackup=False)
         found.append(flags("w.ms")[0])
         shutil.rmtree("w.ms")
     assert np.array_equal(*found) and found[0].any() and not found[0].all()

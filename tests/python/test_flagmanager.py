@@ -235,11 +235,12 @@ def test_odd_names(ms, name):
     assert sorted(os.listdir("a.ms.flagversions")) == ["FLAG_VERSION_LIST", "flags.other"]
 
 
-def test_a_version_of_casa_on_a_multi_ms(casas, capfd):
+def test_a_version_of_casa_on_a_multi_ms(ms, capfd):
     """It has no record of its rows, which a warning says."""
-    sheaf.partition("a.ms", "a.mms", separationaxis="scan", numsubms=3, flagbackup=False)
-    shutil.copytree("a.ms.flagversions", "a.mms.flagversions")
-    for vis, said in (("a.ms", False), ("a.mms", True)):
+    sheaf.partition(ms, "a.mms", separationaxis="baseline", numsubms=2, flagbackup=False)
+    for vis, said in ((ms, False), ("a.mms", True)):
+        sheaf.flagmanager(vis, "save", versionname="one")
+        os.remove(vis + ".flagversions/flags.one/sheaf.rows")
         capfd.readouterr()
         sheaf.flagmanager(vis, "restore", versionname="one")
         assert ("no record of its rows (CASA saved it)" in capfd.readouterr().err) == said
