@@ -252,7 +252,9 @@ static int copier_open(copier *c, const char *scratch, sheaf_error *err) {
   c->output = calloc(c->noutput + 1, sizeof *c->output);
   c->runs_path = scratch_name(scratch, "runs", 0);
   c->input_path = scratch_name(scratch, "input", 0);
-  if (!c->in || !c->output || !c->runs_path || !c->input_path) return no_memory(err);
+  c->probe_path = scratch_name(scratch, "probe", 0);
+  if (!c->in || !c->output || !c->runs_path || !c->input_path || !c->probe_path)
+    return no_memory(err);
   return open_sources(c, err);
 }
 
@@ -274,6 +276,7 @@ static void copier_close(copier *c) {
   free(c->output);
   free(c->runs_path);
   free(c->input_path);
+  free(c->probe_path);
 }
 
 /* Units on several threads read one table: casacore opens it once for the process, and child
@@ -373,7 +376,8 @@ int sheaf_copy_rows(const sheaf_copyjob *job, json_t **ledgers, sheaf_error *err
               .layout = job->layout,
               .nms = job->nms,
               .ms = job->ms,
-              .noutput = job->noutput};
+              .noutput = job->noutput,
+              .reflinks = -1};
   *ledgers = NULL;
   int rc = copier_open(&c, job->scratch, err);
   if (rc >= 0) rc = check_inputs(&c, job->nrow, err);
@@ -392,7 +396,7 @@ int sheaf_copy_rows(const sheaf_copyjob *job, json_t **ledgers, sheaf_error *err
 
 int sheaf_copy_whole(const sheaf_copyplan *plan, const char *const *ms, size_t nms,
                      const char *path, sheaf_error *err) {
-  copier c = {.plan = plan, .nms = nms, .ms = ms, .noutput = 1};
+  copier c = {.plan = plan, .nms = nms, .ms = ms, .noutput = 1, .reflinks = -1};
   int rc = copier_open(&c, path, err);
   if (rc >= 0) rc = take_all_rows(&c, path, err);
   if (rc >= 0) rc = copy_tables(&c, err);

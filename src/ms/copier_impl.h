@@ -37,7 +37,9 @@ typedef struct copier {
   size_t noutput;
   copy_output *output;
   char *runs_path, *input_path; /* files of copy_run: by output, by input */
-  sheaf_recspan runs, input;    /* input.path is runs_path when that order is the same */
+  char *probe_path;             /* for a file that is made to see what the file system can */
+  int reflinks; /* it can share blocks of the inputs: 1, 0, or -1 where nobody asked yet */
+  sheaf_recspan runs, input; /* input.path is runs_path when that order is the same */
 } copier;
 
 /* Part of the list of runs, in output order. */

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/cancel.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "base/threads.h"
 #include "ms/checksum.h"
@@ -28,8 +29,11 @@ enum {
   DIRECT_BYTES = 1 << 15,
   STAGING_BYTES = 1 << 17,
   ALL_STAGING_BYTES = 16 << 20,
-  PIECE_BYTES = 64 << 20,
+  PIECE_BYTES = 1 << 20,
   MOST_PIECES = 64,
+  PIECES_PER_THREAD = 4,
+  SHARE_BYTES = 1 << 17, /* sharing blocks takes as long as writing so many bytes */
+  SHARE_CELL = 512,
   TILE_ELEMENTS = 1 << 17,
   WRITEBACK_BYTES = 16 << 20,
   WRITEBACK_LEAST = 1 << 18,
@@ -59,7 +63,10 @@ typedef struct array_column {
   array_layout *layout;    /* [noutput] */
   size_t size;             /* of an element */
   int64_t bytes;           /* of all outputs */
-  int shares_bytes;        /* packed cells of different rows share bytes: not to be cut */
+  int packed; /* cells are bits, and those of different rows share bytes: one writes at a time */
+  pthread_mutex_t writing; /* for that */
+  atomic_int shares;       /* cells may share disk blocks with those of the input */
+  atomic_llong shared;     /* bytes that do */
 } array_column;
 
 /* A column, or part of one: the runs [first, first + n) in order of the input. */
@@ -197,7 +204,7 @@ static int choose_tiles(array_column *a, array_layout *l, sheaf_error *err) {
     *cube = (sheaf_tiles_cube){.ndim = s->ndim, .tile_rows = tile_rows};
     for (int k = 0; k < s->ndim; k++) cube->shape[k] = cube->tile[k] = s->axis[k];
     a->bytes += rows[i] * sheaf_shape_count(s) * (int64_t)a->size;
-    a->shares_bytes |= a->reader[0].type == SHEAF_BOOL && count % 8 != 0;
+    a->packed |= a->reader[0].type == SHEAF_BOOL && count % 8 != 0;
   }
   free(rows);
   return 0;
@@ -215,9 +222,46 @@ static int lay_out(array_column *a, size_t output, sheaf_error *err) {
   return rc < 0 ? rc : choose_tiles(a, l, err);
 }
 
+/* What is taken from each cell of a data description: all, some of its channels and correlations,
+ * or some correlations, perhaps for each channel. */
+typedef enum picking { PICK_ALL, PICK_CUBE, PICK_CORR } picking;
+
+static picking what_to_pick(const array_column *a, int32_t ddid) {
+  const sheaf_cellsel *cell = &a->c->plan->reindex.cell[ddid];
+  if (a->column->role == SHEAF_ROLE_CUBE && (cell->chan || cell->corr)) return PICK_CUBE;
+  if (a->column->role == SHEAF_ROLE_CORR && (cell->corr || a->column->spread)) return PICK_CORR;
+  return PICK_ALL;
+}
+
+/* Whether cells go to the outputs as they are, and are worth it. Flags are not: they are little,
+ * and tasks that change them in place shall not meet a full disk half-way. */
+static int may_share(const array_column *a) {
+  const copier *c = a->c;
+  int64_t rows = 0;
+  if (a->column->convert || a->reader[0].type == SHEAF_BOOL) return 0;
+  for (size_t s = 0; s < c->nms; s++)
+    if (!a->reader[s].tiles || a->reader[s].root) return 0;
+  for (size_t d = 0; d < c->plan->reindex.nddid; d++)
+    if (what_to_pick(a, (int32_t)d) != PICK_ALL) return 0;
+  for (size_t o = 0; o < c->noutput; o++) rows += c->output[o].nrow;
+  return a->bytes >= SHARE_BYTES && a->bytes / rows >= SHARE_CELL;
+}
+
+/* Whether the file system can: each input is asked once, as all columns lie beside each other. */
+static int can_share(copier *c, const array_column *a, sheaf_error *err) {
+  int rc = 1;
+  for (size_t s = 0; c->reflinks < 0 && rc > 0 && s < c->nms; s++)
+    if (sheaf_table_nrow(c->in[s]))
+      rc = sheaf_tiles_can_share(a->reader[s].tiles, 0, c->probe_path, err);
+  if (rc < 0) return rc;
+  if (c->reflinks < 0) c->reflinks = rc;
+  return c->reflinks;
+}
+
 static int column_plan(array_column *a, copier *c, const sheaf_copycolumn *column,
                        sheaf_error *err) {
   *a = (array_column){.c = c, .column = column};
+  pthread_mutex_init(&a->writing, NULL);
   a->reader = calloc(c->nms + 1, sizeof *a->reader);
   a->layout = calloc(c->noutput + 1, sizeof *a->layout);
   if (!a->reader || !a->layout) return no_memory(err);
@@ -226,6 +270,7 @@ static int column_plan(array_column *a, copier *c, const sheaf_copycolumn *colum
     rc = sheaf_colreader_open(&a->reader[s], c->in[s], column->source, err);
   a->size = a->reader[0].size;
   for (size_t o = 0; rc >= 0 && o < c->noutput; o++) rc = lay_out(a, o, err);
+  if (rc >= 0 && may_share(a)) a->shares = rc = can_share(c, a, err);
   return rc;
 }
 
@@ -248,9 +293,11 @@ static int64_t largest_column(const array_copies *all) {
 static int choose_cuts(array_copies *all, sheaf_error *err) {
   const copier *c = all->c;
   int64_t rows = 0, seen = 0, index = 0;
+  const int threads = sheaf_threads();
   int64_t want = (largest_column(all) + PIECE_BYTES - 1) / PIECE_BYTES;
+  if (want > PIECES_PER_THREAD * (int64_t)threads) want = PIECES_PER_THREAD * (int64_t)threads;
   if (want > MOST_PIECES) want = MOST_PIECES;
-  if (want < 1) want = 1;
+  if (want < 1 || threads == 1) want = 1;
   for (size_t o = 0; o < c->noutput; o++) rows += c->output[o].nrow;
   sheaf_recreader reader;
   const void *record;
@@ -281,7 +328,7 @@ static int make_pieces(array_copies *all, sheaf_error *err) {
   if (!all->piece) return no_memory(err);
   for (size_t i = 0; i < all->ncolumn; i++) {
     array_column *a = &all->column[i];
-    const int whole = a->shares_bytes || needs_casacore(a) || a->bytes < PIECE_BYTES;
+    const int whole = needs_casacore(a) || a->bytes < PIECE_BYTES;
     const int n = whole ? 1 : all->ncut;
     for (int k = 0; k < n; k++) {
       const int64_t first = all->cut[k], end = whole ? all->cut[all->ncut] : all->cut[k + 1];
@@ -310,16 +357,18 @@ int sheaf_arrays_plan(array_copies **arrays, copier *c, sheaf_error *err) {
   return rc < 0 ? rc : make_pieces(all, err);
 }
 
-/* A column without a defined cell stays without. */
+/* A column without a defined cell stays without. Blocks that are shared need no room on the disk.
+ */
 int sheaf_arrays_create(array_copies *all, size_t output, sheaf_error *err) {
   const char *path = all->c->output[output].path;
   int rc = 0;
   for (size_t i = 0; rc >= 0 && i < all->ncolumn; i++) {
     const array_layout *l = &all->column[i].layout[output];
+    const unsigned flags = all->column[i].shares ? 0 : SHEAF_TILES_ALLOCATE;
     const char *name = all->column[i].column->name;
     if (l->ncube == 0) continue;
-    rc = sheaf_tiles_create(path, name, l->cube, (int64_t)l->ncube, l->run, (int64_t)l->nrun,
-                            SHEAF_TILES_ALLOCATE, err);
+    rc = sheaf_tiles_create(path, name, l->cube, (int64_t)l->ncube, l->run, (int64_t)l->nrun, flags,
+                            err);
     if (rc > 0)
       rc = sheaf_fail(err, SHEAF_ERR_INTERNAL, "%s: column %s was not made tiled", path, name);
   }
@@ -375,6 +424,7 @@ typedef struct staging {
 typedef struct part {
   int64_t row, out, n;
   int32_t ddid, output;
+  int written; /* shared with the input */
 } part;
 
 /* A piece on its way. */
@@ -433,7 +483,9 @@ static int write_rows(mover *m, size_t output, int64_t first, int64_t n, const c
   staging *to = &m->to[output];
   const sheaf_tiles_rows rows = {.start = first, .n = n};
   int rc = to->tiles ? 0 : open_output(m, output, err);
+  if (m->a->packed) pthread_mutex_lock(&m->a->writing);
   if (rc >= 0) rc = sheaf_tiles_write(to->tiles, &rows, NULL, cells, bytes, err);
+  if (m->a->packed) pthread_mutex_unlock(&m->a->writing);
   to->unsynced += bytes;
   m->unsynced += bytes;
   if (rc >= 0 && m->unsynced >= WRITEBACK_BYTES) start_writeback(m);
@@ -479,12 +531,11 @@ static int move_part(mover *m, const part *p, char *cells, sheaf_error *err) {
   int rc = output_shape(a, p->ddid, p->row, in, &out, err);
   if (rc < 0) return rc;
   const size_t bytes = (size_t)(p->n * sheaf_shape_count(&out)) * a->size;
-  const int pick_cells = a->column->role == SHEAF_ROLE_CUBE && (cell->chan || cell->corr);
-  const int pick_corrs = a->column->role == SHEAF_ROLE_CORR && (cell->corr || a->column->spread);
-  if (pick_cells || pick_corrs) {
+  const picking pick = what_to_pick(a, p->ddid);
+  if (pick != PICK_ALL) {
     rc = room_for(&m->out_buffer, &m->out_room, bytes, err);
     if (rc < 0) return rc;
-    if (pick_cells)
+    if (pick == PICK_CUBE)
       pick_cube(m->out_buffer, cells, p->n, cell, in->ndim > 2 ? in->axis[2] : 1, a->size);
     else
       pick_corr(m->out_buffer, cells, p->n, cell, in->axis[0], a->column->spread, a->size);
@@ -493,7 +544,7 @@ static int move_part(mover *m, const part *p, char *cells, sheaf_error *err) {
   if (a->column->convert)
     convert_floats((float *)(void *)cells, (int64_t)(bytes / 4), a->column->convert);
   sheaf_checksum_cells(&m->to[p->output].sum, p->out, p->n, &out, cells, bytes / (size_t)p->n);
-  if (bytes) rc = stage_rows(m, p, &out, cells, bytes, err);
+  if (bytes && !p->written) rc = stage_rows(m, p, &out, cells, bytes, err);
   sheaf_progress_add((int64_t)bytes);
   return rc;
 }
@@ -525,27 +576,70 @@ static void begin_block(mover *m, int32_t source, const sheaf_shape *shape) {
   if (m->room > BLOCK_ROWS) m->room = BLOCK_ROWS;
 }
 
+/* Lets the cells of rows [i, i + n) of a run share the input's blocks where that can be: those from
+ * *skip on, *shared of them. They are read afterwards, for the checksum: a change of the input
+ * while it is copied shows there. */
+static int share_rows(mover *m, const copy_run *run, int64_t i, int64_t n, int64_t cell,
+                      int64_t *skip, int64_t *shared, sheaf_error *err) {
+  array_column *a = m->a;
+  staging *to = &m->to[run->output];
+  sheaf_tiles_span span;
+  *skip = n;
+  *shared = 0;
+  if (!a->shares || n * cell < SHARE_BYTES) return 0;
+  int rc = to->tiles ? 0 : open_output(m, (size_t)run->output, err);
+  if (rc >= 0)
+    rc = sheaf_tiles_share(to->tiles, run->out + i, m->reader[run->source].tiles, run->row + i, n,
+                           SHARE_BYTES, &span, err);
+  if (rc == SHEAF_TILES_UNKNOWN) {
+    if (err) sheaf_log(SHEAF_LOG_DEBUG, "%s; it is written", err->text);
+    sheaf_error_clear(err);
+    a->shares = 0;
+    return 0;
+  }
+  if (rc < 0 || !span.nrow) return rc;
+  *skip = span.start - (run->out + i);
+  *shared = span.nrow;
+  a->shared += span.nrow * cell;
+  return 0;
+}
+
+/* Adds n rows of a run, whose cells have one shape, to blocks. */
+static int add_rows_of_run(mover *m, const copy_run *run, int64_t i, int64_t n,
+                           const sheaf_shape *shape, int written, sheaf_error *err) {
+  int rc = 0;
+  for (int64_t now; rc >= 0 && n > 0; i += now, n -= now) {
+    if (m->nrow &&
+        (m->source != run->source || !sheaf_shape_equal(shape, &m->shape) || m->nrow == m->room))
+      rc = move_block(m, err);
+    if (rc < 0) return rc;
+    if (m->nrow == 0) begin_block(m, run->source, shape);
+    now = n < m->room - m->nrow ? n : m->room - m->nrow;
+    m->part[m->npart++] = (part){run->row + i, run->out + i, now, run->ddid, run->output, written};
+    for (int64_t k = 0; k < now; k++) m->rows[m->nrow++] = run->row + i + k;
+  }
+  return rc;
+}
+
 static int add_run(mover *m, const copy_run *run, sheaf_error *err) {
   sheaf_colreader *reader = &m->reader[run->source];
   int rc = 0;
   for (int64_t i = 0, n; rc >= 0 && i < run->n; i += n) {
-    const int64_t row = run->row + i;
+    int64_t skip, shared;
     sheaf_shape shape;
-    rc = sheaf_colreader_shape(reader, row, &shape, err);
+    rc = sheaf_colreader_shape(reader, run->row + i, &shape, err);
     if (rc < 0) return rc;
-    n = reader->to - row < run->n - i ? reader->to - row : run->n - i;
+    n = reader->to - (run->row + i);
+    if (n > run->n - i) n = run->n - i;
     if (shape.ndim == 0) {
       sheaf_checksum_undefined(&m->to[run->output].sum, run->out + i, n);
       continue;
     }
-    if (m->nrow &&
-        (m->source != run->source || !sheaf_shape_equal(&shape, &m->shape) || m->nrow == m->room))
-      rc = move_block(m, err);
-    if (rc < 0) return rc;
-    if (m->nrow == 0) begin_block(m, run->source, &shape);
-    if (n > m->room - m->nrow) n = m->room - m->nrow;
-    m->part[m->npart++] = (part){row, run->out + i, n, run->ddid, run->output};
-    for (int64_t k = 0; k < n; k++) m->rows[m->nrow++] = row + k;
+    const int64_t cell = sheaf_shape_count(&shape) * (int64_t)m->a->size;
+    rc = share_rows(m, run, i, n, cell, &skip, &shared, err);
+    if (rc >= 0) rc = add_rows_of_run(m, run, i, skip, &shape, 0, err);
+    if (rc >= 0) rc = add_rows_of_run(m, run, i + skip, shared, &shape, 1, err);
+    if (rc >= 0) rc = add_rows_of_run(m, run, i + skip + shared, n - skip - shared, &shape, 0, err);
   }
   return rc;
 }
@@ -658,6 +752,18 @@ static void keep_checksums(array_copies *all, int casacore) {
   }
 }
 
+static void tell_ways(const array_copies *all) {
+  for (size_t i = 0; i < all->ncolumn; i++) {
+    const array_column *a = &all->column[i];
+    const char *path = all->c->output[0].path, *name = a->column->name;
+    if (a->shared)
+      sheaf_log(SHEAF_LOG_DEBUG, "%s: column %s: %lld of %lld bytes share disk blocks of the input",
+                path, name, (long long)a->shared, (long long)a->bytes);
+    else if (!needs_casacore(a))
+      sheaf_log(SHEAF_LOG_DEBUG, "%s: column %s is copied through memory", path, name);
+  }
+}
+
 int sheaf_arrays_copy_tiles(array_copies *all, sheaf_error *err) {
   start_threads(all);
   work_on(all);
@@ -667,6 +773,7 @@ int sheaf_arrays_copy_tiles(array_copies *all, sheaf_error *err) {
     return all->failed;
   }
   keep_checksums(all, 0);
+  tell_ways(all);
   return 0;
 }
 
@@ -688,6 +795,7 @@ static void column_close(array_column *a) {
   }
   free(a->reader);
   free(a->layout);
+  pthread_mutex_destroy(&a->writing);
 }
 
 void sheaf_arrays_close(array_copies *all) {

@@ -112,8 +112,8 @@ typedef struct sheaf_tiles_part {
  * are opened at their first use. */
 int sheaf_tiles_open(sheaf_tiles **tiles, const char *table_path, const char *column, int writable,
                      sheaf_error *err);
-/* As sheaf_tiles_open, for a column that an edit (table/edit.h) has prepared and not committed. When
- * the edit has been committed meanwhile, or there was none, it opens the table as it is. */
+/* As sheaf_tiles_open, for a column that an edit (table/edit.h) has prepared and not committed.
+ * When the edit has been committed meanwhile, or there was none, it opens the table as it is. */
 int sheaf_tiles_open_pending(sheaf_tiles **tiles, const char *table_path, const char *column,
                              int writable, sheaf_error *err);
 /* A second handle on the same layout, for another thread; no file is read. */
@@ -141,15 +141,29 @@ int sheaf_tiles_read(sheaf_tiles *tiles, const sheaf_tiles_rows *rows, const she
 int sheaf_tiles_write(sheaf_tiles *tiles, const sheaf_tiles_rows *rows,
                       const sheaf_tiles_part *part, const void *in, size_t size, sheaf_error *err);
 
-/* After the last write: closes the tile file, for some file systems (NFS) say only then that a write
- * failed. SHEAF_ERR_IO. Later calls open it again. */
+/* Reflinks: lets cells of rows [to_row, to_row + n) of `to` use the disk blocks of those of rows
+ * from_row, … of `from`, a column of the same type on the same file system. Rows
+ * [shared->start, shared->start + shared->nrow) then hold what `from` had when they were shared;
+ * the others are as before. shared->nrow is 0 when cells do not fill whole blocks at equal places,
+ * do not lie one behind the other, are bools, or would be less than `least` bytes. Returns
+ * SHEAF_TILES_UNKNOWN, and why in err->text, when the file system refuses: rows of the range may be
+ * shared or not, and have to be written. What is written to shared blocks later takes new ones, and
+ * can so meet a full disk. */
+int sheaf_tiles_share(sheaf_tiles *to, int64_t to_row, sheaf_tiles *from, int64_t from_row,
+                      int64_t n, int64_t least, sheaf_tiles_span *shared, sheaf_error *err);
+/* 1 when the tile file with that row could share blocks with files beside `scratch`, which is
+ * made and removed; else 0. */
+int sheaf_tiles_can_share(sheaf_tiles *from, int64_t row, const char *scratch, sheaf_error *err);
+
+/* After the last write: closes the tile file, for some file systems (NFS) say only then that a
+ * write failed. SHEAF_ERR_IO. Later calls open it again. */
 int sheaf_tiles_finish(sheaf_tiles *tiles, sheaf_error *err);
 
 /* fsync of every tile file that this handle wrote to. SHEAF_ERR_IO. */
 int sheaf_tiles_sync(sheaf_tiles *tiles, sheaf_error *err);
 
-/* Asks the system to start writing what was put into the tile file written last to disk, without waiting; so that a later fsync finds
- * little left to do. A hint: nothing fails. */
+/* Asks the system to start writing what was put into the tile file written last to disk, without
+ * waiting; so that a later fsync finds little left to do. A hint: nothing fails. */
 void sheaf_tiles_start_writeback(sheaf_tiles *tiles);
 
 /* Rows that get their place one behind the other in a cube. */

@@ -17,12 +17,14 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -147,6 +149,17 @@ BY_FD(fchmod, 0, int, -1, (int fd, mode_t mode), fd, mode)
 ssize_t copy_file_range(int in, off64_t *from, int out, off64_t *to, size_t n, unsigned flags) {
   NEXT(copy_file_range);
   return strike_fd("copy_file_range", out, 1) ? -1 : next(in, from, out, to, n, flags);
+}
+
+/* Only the calls by which files come to share blocks change anything. */
+int ioctl(int fd, unsigned long request, ...) {
+  NEXT(ioctl);
+  va_list list;
+  va_start(list, request);
+  void *argument = va_arg(list, void *);
+  va_end(list);
+  if ((request == FICLONERANGE || request == FICLONE) && strike_fd("clone", fd, 1)) return -1;
+  return next(fd, request, argument);
 }
 
 /* ---- calls with a path ---- */
