@@ -29,7 +29,7 @@ enum {
   DIRECT_BYTES = 1 << 15,
   STAGING_BYTES = 1 << 17,
   ALL_STAGING_BYTES = 16 << 20,
-  PIECE_BYTES = 1 << 20,
+  PIECE_BYTES = 1 << 18,
   MOST_PIECES = 64,
   PIECES_PER_THREAD = 4,
   SHARE_BYTES = 1 << 17, /* sharing blocks takes as long as writing so many bytes */

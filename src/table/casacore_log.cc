@@ -99,6 +99,13 @@ LogScope::~LogScope() {
   scope = outer_;
 }
 
+// Whether it has a reason for which a write fails.
+static bool names_reason_to_write(const std::string& text) {
+  for (const int reason : {ENOSPC, EDQUOT, EIO, EFBIG, EROFS, EBADF, EINTR})
+    if (contains(text, strerror(reason))) return true;
+  return false;
+}
+
 std::string explain(const std::string& text, int reason) {
   // "… at File: ./x.cc, line: 12" and a leading log line of casacore's own
   static const std::regex source(" at File: [^,]*, line: [0-9]+");
@@ -110,7 +117,13 @@ std::string explain(const std::string& text, int reason) {
     out += "; install the Debian package casacore-data-tai-utc";
   if (contains(out, "FiledesIO::write") && contains(out, "is not writable"))
     out += " (reading beyond its end: the file is shorter than the table says)";
-  // A failed write under another name: an assertion, or what came of a table that could not be made.
+  // casacore tells errno also after a write that was cut short, which sets none.
+  static const std::regex cut("(FilebufIO: write error for file .*): [^:]*$");
+  if (contains(out, "FilebufIO: write error") && !names_reason_to_write(out))
+    out = std::regex_replace(out, cut,
+                             "$1: only part was written: No space left on device, or in the quota");
+  // A failed write under another name: an assertion, or what came of a table that could not be
+  // made.
   if (reason && (contains(out, "Failed AlwaysAssert trace") || contains(out, "NullTable::")))
     out += std::string(": ") + strerror(reason);
   return out;

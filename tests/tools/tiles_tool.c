@@ -10,6 +10,7 @@
  * nrow@cube,... bench TABLE COLUMN BLOCK                   ok JSON: seconds to read all rows in
  * blocks rewrite TABLE COLUMN BLOCK                 as bench, and writes each block back every8
  * TABLE COLUMN BLOCK                  as bench, with every 8th row only
+ *   share TO COLUMN ROW FROM COLUMN ROW N LEAST   ok START N: the rows of TO that share blocks
  *
  * ROWS: START+N, or a list 5,3,9.  PART: "-" for whole cells, or one word per axis between ':',
  * each * or as ROWS. */
@@ -185,6 +186,23 @@ static void create(char **w) {
     say(rc, &err);
 }
 
+static void share(char **w) {
+  sheaf_error err;
+  sheaf_tiles *to = NULL, *from = NULL;
+  sheaf_tiles_span got;
+  int rc = sheaf_tiles_open(&to, w[0], w[1], 1, &err);
+  if (rc == 0) rc = sheaf_tiles_open(&from, w[3], w[4], 0, &err);
+  if (rc == 0)
+    rc = sheaf_tiles_share(to, strtoll(w[2], NULL, 10), from, strtoll(w[5], NULL, 10),
+                           strtoll(w[6], NULL, 10), strtoll(w[7], NULL, 10), &got, &err);
+  if (rc == 0)
+    printf("ok %lld %lld\n", (long long)got.start, (long long)got.nrow);
+  else
+    say(rc, &err);
+  sheaf_tiles_close(to);
+  sheaf_tiles_close(from);
+}
+
 static double now(void) {
   struct timespec ts;
   clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -242,9 +260,9 @@ static void bench(char **w, int mode) {
 }
 
 static void run_line(char *line) {
-  char *w[8] = {0};
+  char *w[9] = {0};
   int n = 0;
-  for (char *p = strtok(line, " \n"); p && n < 8; p = strtok(NULL, " \n")) w[n++] = p;
+  for (char *p = strtok(line, " \n"); p && n < 9; p = strtok(NULL, " \n")) w[n++] = p;
   if (n == 3 && !strcmp(w[0], "describe"))
     describe(w + 1);
   else if (n == 7 && !strcmp(w[0], "read"))
@@ -253,6 +271,8 @@ static void run_line(char *line) {
     transfer(w + 1, 1);
   else if (n == 6 && !strcmp(w[0], "create"))
     create(w + 1);
+  else if (n == 9 && !strcmp(w[0], "share"))
+    share(w + 1);
   else if (n == 4 && !strcmp(w[0], "bench"))
     bench(w + 1, 0);
   else if (n == 4 && !strcmp(w[0], "rewrite"))
