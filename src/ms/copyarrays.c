@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/cancel.h"
 #include "base/log.h"
@@ -79,15 +80,17 @@ struct array_copies {
   copier *c;
   size_t ncolumn, npiece;
   array_column *column;
-  piece *piece;                 /* [npiece], those for threads first, largest first */
-  size_t nthreads;              /* how many of the pieces need no casacore */
+  int few_files;   /* output files are closed after each write: the process may not have so many */
+  piece *piece;    /* [npiece], those for threads first, largest first */
+  size_t nthreads; /* how many of the pieces need no casacore */
   int64_t cut[MOST_PIECES + 1]; /* runs at which columns are cut */
   int ncut;
   atomic_size_t next;
   atomic_int failed; /* code of the first failure */
   sheaf_error error; /* its text; written once, under the lock */
   pthread_mutex_t lock;
-  int nthread;
+  int threads; /* that may work, this one included */
+  int nthread; /* that were started */
   pthread_t thread[MOST_THREADS];
 };
 
@@ -266,8 +269,12 @@ static int column_plan(array_column *a, copier *c, const sheaf_copycolumn *colum
   a->layout = calloc(c->noutput + 1, sizeof *a->layout);
   if (!a->reader || !a->layout) return no_memory(err);
   int rc = 0;
-  for (size_t s = 0; rc >= 0 && s < c->nms; s++)
+  for (size_t s = 0; rc >= 0 && s < c->nms; s++) {
     rc = sheaf_colreader_open(&a->reader[s], c->in[s], column->source, err);
+    if (rc >= 0 && a->reader[s].type != a->reader[0].type)
+      rc = sheaf_fail(err, SHEAF_ERR_DATA, "column %s has another type in %s than in %s",
+                      column->source, c->ms[s], c->ms[0]);
+  }
   a->size = a->reader[0].size;
   for (size_t o = 0; rc >= 0 && o < c->noutput; o++) rc = lay_out(a, o, err);
   if (rc >= 0 && may_share(a)) a->shares = rc = can_share(c, a, err);
@@ -293,9 +300,9 @@ static int64_t largest_column(const array_copies *all) {
 static int choose_cuts(array_copies *all, sheaf_error *err) {
   const copier *c = all->c;
   int64_t rows = 0, seen = 0, index = 0;
-  const int threads = sheaf_threads();
+  const int64_t threads = all->threads;
   int64_t want = (largest_column(all) + PIECE_BYTES - 1) / PIECE_BYTES;
-  if (want > PIECES_PER_THREAD * (int64_t)threads) want = PIECES_PER_THREAD * (int64_t)threads;
+  if (want > PIECES_PER_THREAD * threads) want = PIECES_PER_THREAD * threads;
   if (want > MOST_PIECES) want = MOST_PIECES;
   if (want < 1 || threads == 1) want = 1;
   for (size_t o = 0; o < c->noutput; o++) rows += c->output[o].nrow;
@@ -319,6 +326,14 @@ static int compare_pieces(const void *pa, const void *pb) {
   if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
   if (a->first != b->first) return a->first < b->first ? -1 : 1;
   return (a->a > b->a) - (a->a < b->a);
+}
+
+/* Each thread may have a file of each output open, and half of the descriptors are for others. */
+static int too_many_files(const array_copies *all) {
+  struct rlimit most;
+  const int64_t want = (int64_t)all->c->noutput * all->threads;
+  return getrlimit(RLIMIT_NOFILE, &most) == 0 && most.rlim_cur != RLIM_INFINITY &&
+         want > (int64_t)(most.rlim_cur / 2);
 }
 
 static int make_pieces(array_copies *all, sheaf_error *err) {
@@ -347,6 +362,8 @@ int sheaf_arrays_plan(array_copies **arrays, copier *c, sheaf_error *err) {
   *arrays = all;
   if (!all) return no_memory(err);
   all->c = c;
+  all->threads = sheaf_threads() < MOST_THREADS ? sheaf_threads() : MOST_THREADS;
+  all->few_files = too_many_files(all);
   pthread_mutex_init(&all->lock, NULL);
   all->column = calloc(plan->ncolumn + 1, sizeof *all->column);
   if (!all->column) return no_memory(err);
@@ -478,6 +495,16 @@ static void start_writeback(mover *m) {
   m->unsynced = 0;
 }
 
+/* After each use of an output's file. */
+static int leave_output(const mover *m, staging *to, sheaf_error *err) {
+  if (!m->all->few_files) return 0;
+  if (to->unsynced >= WRITEBACK_LEAST) {
+    sheaf_tiles_start_writeback(to->tiles);
+    to->unsynced = 0;
+  }
+  return sheaf_tiles_finish(to->tiles, err);
+}
+
 static int write_rows(mover *m, size_t output, int64_t first, int64_t n, const char *cells,
                       size_t bytes, sheaf_error *err) {
   staging *to = &m->to[output];
@@ -489,7 +516,7 @@ static int write_rows(mover *m, size_t output, int64_t first, int64_t n, const c
   to->unsynced += bytes;
   m->unsynced += bytes;
   if (rc >= 0 && m->unsynced >= WRITEBACK_BYTES) start_writeback(m);
-  return rc;
+  return rc < 0 ? rc : leave_output(m, to, err);
 }
 
 static int flush_staging(mover *m, size_t output, sheaf_error *err) {
@@ -569,6 +596,8 @@ static int move_block(mover *m, sheaf_error *err) {
 
 static void begin_block(mover *m, int32_t source, const sheaf_shape *shape) {
   const int64_t bytes = sheaf_shape_count(shape) * (int64_t)m->a->size;
+  if (m->source != source && m->reader[m->source].tiles)
+    sheaf_tiles_finish(m->reader[m->source].tiles, NULL); /* nothing more comes from it */
   m->source = source;
   m->shape = *shape;
   m->room = bytes > 0 ? BLOCK_BYTES / bytes / 8 * 8 : BLOCK_ROWS;
@@ -597,6 +626,7 @@ static int share_rows(mover *m, const copy_run *run, int64_t i, int64_t n, int64
     a->shares = 0;
     return 0;
   }
+  if (rc >= 0) rc = leave_output(m, to, err);
   if (rc < 0 || !span.nrow) return rc;
   *skip = span.start - (run->out + i);
   *shared = span.nrow;
@@ -647,7 +677,7 @@ static int add_run(mover *m, const copy_run *run, sheaf_error *err) {
 static int mover_open(mover *m, array_copies *all, array_column *a, sheaf_error *err) {
   const copier *c = a->c;
   *m = (mover){.all = all, .a = a};
-  m->staging_bytes = ALL_STAGING_BYTES / c->noutput;
+  m->staging_bytes = ALL_STAGING_BYTES / c->noutput / (size_t)all->threads;
   if (m->staging_bytes > STAGING_BYTES) m->staging_bytes = STAGING_BYTES;
   m->reader = calloc(c->nms + 1, sizeof *m->reader);
   m->to = calloc(c->noutput + 1, sizeof *m->to);
@@ -664,11 +694,10 @@ static int mover_open(mover *m, array_copies *all, array_column *a, sheaf_error 
 static int mover_finish(mover *m, sheaf_error *err) {
   const size_t noutput = m->a->c->noutput;
   int rc = 0;
-  for (size_t o = 0; rc >= 0 && o < noutput; o++) {
-    rc = flush_staging(m, o, err);
-    if (rc >= 0 && m->to[o].tiles) rc = sheaf_tiles_finish(m->to[o].tiles, err);
-  }
+  for (size_t o = 0; rc >= 0 && o < noutput; o++) rc = flush_staging(m, o, err);
   if (rc >= 0) start_writeback(m);
+  for (size_t o = 0; rc >= 0 && o < noutput; o++)
+    if (m->to[o].tiles) rc = sheaf_tiles_finish(m->to[o].tiles, err);
   pthread_mutex_lock(&m->all->lock);
   for (size_t o = 0; rc >= 0 && o < noutput; o++) m->a->layout[o].sum += m->to[o].sum;
   pthread_mutex_unlock(&m->all->lock);
@@ -729,9 +758,8 @@ static void *work_on(void *arrays) {
 }
 
 static void start_threads(array_copies *all) {
-  int want = sheaf_threads() - 1; /* besides this one */
-  if (want > MOST_THREADS) want = MOST_THREADS;
-  if (want >= 0 && (size_t)want > all->nthreads) want = (int)all->nthreads;
+  int want = all->threads - 1; /* besides this one */
+  if ((size_t)want > all->nthreads) want = (int)all->nthreads;
   while (all->nthread < want && pthread_create(&all->thread[all->nthread], NULL, work_on, all) == 0)
     all->nthread++;
 }

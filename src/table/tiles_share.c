@@ -104,5 +104,6 @@ int sheaf_tiles_can_share(sheaf_tiles *from, int64_t row, const char *scratch, s
   const int can = block && from->fd_size >= block && share_bytes(fd, 0, from->fd, 0, block) == 0;
   if (fd >= 0) close(fd);
   if (fd >= 0) unlink(scratch);
+  sheaf_tiles_finish(from, NULL);
   return can;
 }

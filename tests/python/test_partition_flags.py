@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Flags of cells that do not fill whole bytes, when several threads write them: what one thread writes."""
 import os
+import resource
 import subprocess
 
 import numpy as np
@@ -16,7 +17,7 @@ from simulate import simulate  # noqa: E402
 
 
 def grown(path, ncorr, nchan, nrow):
-    """An MS of one window whose rows come in no order."""
+    """An MS of one window whose rows come in no order, but for seven at a time."""
     rng = np.random.default_rng(ncorr * nchan)
     simulate(path, windows=[(nchan, 1e6)], polarizations=[[5, 6, 8][:ncorr]], descriptions=[(0, 0)],
              scans=[(0, 0, 1, 0, 0, [0], 2), (0, 0, 2, 0, 0, [0], 2)])
@@ -30,7 +31,7 @@ def grown(path, ncorr, nchan, nrow):
             if name == "FLAG":
                 cells = rng.integers(0, 2, cells.shape).astype(bool)
             if name == "TIME":
-                cells = cells + 10.0 * (rng.permutation(more) // 64)
+                cells = cells + 10.0 * np.repeat(rng.permutation(more // 7 + 1), 7)[:more]
             t.putcol(name, cells, few, more)
     return path
 
@@ -49,7 +50,7 @@ def vis(request, tmp_path_factory):
     if request.param == "2x63":
         return inputs.ngc5921()
     ncorr, nchan = map(int, request.param.split("x"))
-    return grown(str(tmp_path_factory.mktemp("flags") / "vis.ms"), ncorr, nchan, 400000 // (ncorr * nchan))
+    return grown(str(tmp_path_factory.mktemp("flags") / "vis.ms"), ncorr, nchan, 300000 // (ncorr * nchan))
 
 
 @pytest.mark.parametrize("words", [["createmms=False"], ["separationaxis=scan", "numsubms=2"],
@@ -61,4 +62,12 @@ def test_threads_write_what_one_writes(vis, tmp_path, words):
         return
     done = subprocess.run([SHEAF, "--nologfile", "listpartition", "vis=o.mms", "verify=True"], cwd=tmp_path / "many", text=True,
                           capture_output=True, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+
+
+def test_many_sub_mss_with_few_descriptors(tmp_path):
+    done = subprocess.run([SHEAF, "--nologfile", "partition", "vis=" + inputs.simulated(), "outputvis=o.mms", "flagbackup=False",
+                           "separationaxis=baseline", "numsubms=28"], cwd=tmp_path, text=True, capture_output=True,
+                          timeout=LIMIT_S, env=dict(os.environ, OMP_NUM_THREADS="16"),
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
     assert done.returncode == 0, done.stderr
