@@ -57,13 +57,22 @@ int sheaf_owner_is_here(const sheaf_owner *owner) {
   return strcmp(owner->host, host) == 0;
 }
 
+static int is_locked(int fd) {
+  return flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
+/* A child of one that was killed just now has its lock until it is dead, too. */
 int sheaf_owner_is_gone(const sheaf_owner *owner, const char *path) {
   const unsigned long long start = start_time(owner->pid);
   if (start == owner->start) return 0;
   if (start == 0 && kill((pid_t)owner->pid, 0) == 0) return 0; /* there, but /proc does not tell */
   const int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return errno != ENOENT;
-  const int locked = flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+  int locked = is_locked(fd);
+  for (int i = 0; locked && i < 50; i++) {
+    usleep(20000);
+    locked = is_locked(fd);
+  }
   close(fd);
   return !locked;
 }

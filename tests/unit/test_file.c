@@ -240,6 +240,31 @@ static long dead_pid(void) {
   return pid;
 }
 
+/* As a child of a task that was killed: it has the task's lock until it is dead, too. */
+static void a_dying_child_is_waited_for(void **state) {
+  (void)state;
+  char host[64], debris[300], locked;
+  int ready[2];
+  sheaf_stage stage;
+  gethostname(host, sizeof host);
+  make_debris(debris, host, dead_pid(), "3");
+  assert_int_equal(pipe(ready), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    (void)flock(open(debris, O_RDONLY), LOCK_EX);
+    (void)!write(ready[1], "", 1);
+    usleep(100000);
+    _exit(0);
+  }
+  assert_int_equal(read(ready[0], &locked, 1), 1);
+  assert_int_equal(sheaf_stage_begin(&stage, "out", &err), 0);
+  sheaf_stage_abandon(&stage);
+  assert_false(sheaf_path_exists(debris));
+  waitpid(child, NULL, 0);
+  close(ready[0]);
+  close(ready[1]);
+}
+
 static void owners_are_told_apart(void **state) {
   (void)state;
   char host[64], reused[300], foreign[300], locked[300];
@@ -548,6 +573,7 @@ int main(void) {
                                      TEST(two_processes_one_output),
                                      TEST(debris_of_a_killed_process_is_swept),
                                      TEST(owners_are_told_apart),
+                                     TEST(a_dying_child_is_waited_for),
                                      TEST(a_fork_does_not_abandon_for_its_parent),
                                      TEST(replace_is_whole),
                                      TEST(failing_disk_leaves_the_old),
