@@ -39,6 +39,7 @@ typedef struct run {
   double ntime;
   int combinescans, buffers, averaging, others;
   int several; /* commands: they select for themselves */
+  sheaf_select_ms *ms; /* NULL for a calibration table */
   size_t nskipped; /* for antennas, windows or fields that are not there */
   char skipped[512]; /* the first of them */
 } run;
@@ -624,6 +625,7 @@ static int is_lenient(const command *c) {
 /* Compiles one command; c->out, or NULL when it selects nothing. */
 static int compile_command(command *c, run *r) {
   char name[96];
+  const sheaf_flag_filter_options options = {r->ms, r->several, is_lenient(c)};
   json_t *filter = NULL;
   int empty = 0, rc;
   SHEAF_TRY(find_mode(c, &c->mode));
@@ -634,8 +636,7 @@ static int compile_command(command *c, run *r) {
   json_object_set_new(c->out, "name", json_string(report_name(c, name, sizeof name)));
   SHEAF_TRY(unapply(c));
   SHEAF_TRY(compile_mode(c, r));
-  SHEAF_TRY(sheaf_flag_filter_compile(c->how->vis, c->par, r->several, is_lenient(c), &filter,
-                                      &empty, c->err));
+  SHEAF_TRY(sheaf_flag_filter_compile(c->how->vis, c->par, &options, &filter, &empty, c->err));
   if (c->mode != SHEAF_FLAG_CLIP && c->mode != SHEAF_FLAG_TFCROP && c->mode != SHEAF_FLAG_RFLAG &&
       c->mode != SHEAF_FLAG_EXTEND && c->mode != SHEAF_FLAG_ANTINT)
     r->others = 1;
@@ -744,9 +745,11 @@ int sheaf_flag_compile_all(const sheaf_flag_compile *how, const json_t *commands
   json_t *item;
   int rc = 0;
   *value = NULL;
-  json_array_foreach((json_t *)commands, i, item) {
+  if (!how->vis->cal) rc = sheaf_select_ms_open(&r.ms, how->vis->path, err);
+  if (rc >= 0) json_array_foreach((json_t *)commands, i, item) {
     if ((rc = add_command(how, item, i, &r, agents, err)) < 0) break;
   }
+  sheaf_select_ms_close(r.ms);
   if (rc >= 0) tell_skipped(&r, json_array_size(commands));
   if (rc >= 0 && r.averaging && r.others)
     rc = sheaf_fail(err, SHEAF_ERR_ARG,

@@ -92,21 +92,22 @@ static void put_parsed(const sheaf_flag_vis *vis, const json_t *par, const sheaf
   if (sheaf_value_bool(par, "autocorr", 0)) put_autocorr(vis, value);
 }
 
-int sheaf_flag_filter_compile(const sheaf_flag_vis *vis, const json_t *par, int list, int lenient,
-                              json_t **value, int *empty, sheaf_error *err) {
+int sheaf_flag_filter_compile(const sheaf_flag_vis *vis, const json_t *par,
+                              const sheaf_flag_filter_options *options, json_t **value, int *empty,
+                              sheaf_error *err) {
   sheaf_selection_texts texts;
   sheaf_select *select = NULL;
   *empty = 0;
   *value = json_object();
-  if (vis->cal) return sheaf_flag_calselect(vis, par, lenient, *value, empty, err);
+  if (vis->cal) return sheaf_flag_calselect(vis, par, options->lenient, *value, empty, err);
   int rc = sheaf_selection_read(&texts, par, err);
   if (rc < 0) return rc;
   texts.selection.correlation = NULL;
   texts.selection.taql = NULL;
-  texts.selection.lenient = lenient;
+  texts.selection.lenient = options->lenient;
   const int negated =
-      list && texts.selection.antenna && turn_round((char *)texts.selection.antenna);
-  rc = sheaf_select_open(&select, vis->path, &texts.selection, err);
+      options->list && texts.selection.antenna && turn_round((char *)texts.selection.antenna);
+  rc = sheaf_select_parse(&select, options->ms, &texts.selection, err);
   if (rc == SHEAF_ERR_EMPTY) {
     *empty = 1;
     rc = 0;

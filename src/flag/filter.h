@@ -59,11 +59,17 @@ typedef struct sheaf_flag_filter {
   sheaf_select *rest;
 } sheaf_flag_filter;
 
-/* Compiles the selection parameters and autocorr of a command. *empty: it can select nothing.
- * `list`: one of several commands. `lenient`: an antenna, field or spw that the MS lacks is no
- * mistake, but makes it empty; *err says which. */
-int sheaf_flag_filter_compile(const sheaf_flag_vis *vis, const json_t *par, int list, int lenient,
-                              json_t **value, int *empty, sheaf_error *err);
+typedef struct sheaf_flag_filter_options {
+  sheaf_select_ms *ms; /* the MS of vis; not for a calibration table */
+  int list;                  /* one of several commands */
+  int lenient; /* an antenna, field or spw that the MS lacks is no mistake, but makes it empty; *err
+                  says which */
+} sheaf_flag_filter_options;
+
+/* Compiles the selection parameters and autocorr of a command. *empty: it can select nothing. */
+int sheaf_flag_filter_compile(const sheaf_flag_vis *vis, const json_t *par,
+                              const sheaf_flag_filter_options *options, json_t **value, int *empty,
+                              sheaf_error *err);
 /* The filter of a compiled value; "needs" of SHEAF_ROWS_TIME and so on in *columns. */
 int sheaf_flag_filter_make(sheaf_flag_filter *filter, const sheaf_flag_vis *vis,
                            const json_t *value, unsigned *columns, sheaf_error *err);

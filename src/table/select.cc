@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <set>
 #include <vector>
@@ -23,8 +24,22 @@ using namespace casacore;
 using sheaf::Failure;
 using sheaf::guard;
 
+namespace {
+// A part of a selection that was parsed by itself: what the parser understood, or its complaint.
+struct Known {
+  std::unique_ptr<MSSelection> understood;
+  std::unique_ptr<Failure> complaint;
+};
+}  // namespace
+
+struct sheaf_select_ms {
+  std::string path;
+  std::shared_ptr<MeasurementSet> ms;
+  std::map<std::string, Known> known;  // by part and text
+};
+
 struct sheaf_select {
-  std::unique_ptr<MeasurementSet> ms;
+  std::shared_ptr<MeasurementSet> ms;
   TableExprNode node;  // null: every row
   sheaf_selected parsed = {};
   // Owners of what `parsed` points to.
@@ -101,11 +116,12 @@ bool is_unknown(const Part& part, const std::string& complaint) {
 }
 
 // Parses one part alone, so that a mistake can be blamed on its parameter.
-void check_part(const MeasurementSet& ms, const Part& part, bool lenient) {
+std::unique_ptr<MSSelection> parse_alone(const MeasurementSet& ms, const Part& part, bool lenient) {
   try {
-    MSSelection alone;
-    (alone.*part.set)(part.text);
-    alone.toTableExprNode(&ms);
+    auto alone = std::make_unique<MSSelection>();
+    ((*alone).*part.set)(part.text);
+    alone->toTableExprNode(&ms);
+    return alone;
   } catch (const MSSelectionNullSelection& x) {
     throw Failure(SHEAF_ERR_EMPTY,
                   std::string(part.name) + "='" + part.text + "': " + trimmed(x.what()));
@@ -114,6 +130,23 @@ void check_part(const MeasurementSet& ms, const Part& part, bool lenient) {
     throw Failure(code, std::string(part.name) + "='" + part.text + "': " + trimmed(x.what()) +
                             what_there_is(ms, part.name));
   }
+}
+
+// The same, of many texts that are alike; it lives until the next call.
+MSSelection& parse_known(sheaf_select_ms& m, const Part& part, bool lenient) {
+  constexpr size_t most = 4096;
+  const std::string key = std::string(lenient ? "+" : "") + part.name + "=" + part.text;
+  if (m.known.size() >= most && !m.known.count(key)) m.known.clear();
+  Known& k = m.known[key];
+  if (!k.understood && !k.complaint) {
+    try {
+      k.understood = parse_alone(*m.ms, part, lenient);
+    } catch (const Failure& f) {
+      k.complaint = std::make_unique<Failure>(f);
+    }
+  }
+  if (k.complaint) throw Failure(*k.complaint);
+  return *k.understood;
 }
 
 sheaf_ids keep_ids(sheaf_select* s, bool is_given, std::vector<int32_t> list) {
@@ -144,19 +177,18 @@ void warn_antennas(const MeasurementSet& ms, const std::vector<int32_t>& antenna
               what_there_is(ms, "antenna").c_str());
 }
 
-void keep_antennas(sheaf_select* s, MSSelection& selection, bool is_given, const char* text) {
-  std::vector<int32_t> antennas, pairs;
-  if (is_given) {
-    const Matrix<Int> baselines = selection.getBaselineList();
-    antennas = absolute_sorted(selection.getAntenna1List(), selection.getAntenna2List());
-    warn_antennas(*s->ms, antennas, text);
-    for (size_t i = 0; i < baselines.nrow(); i++) {
-      pairs.push_back(baselines(i, 0));
-      pairs.push_back(baselines(i, 1));
-    }
+void keep_antennas(sheaf_select* s, MSSelection& selection, const char* text) {
+  std::vector<int32_t> pairs;
+  const Matrix<Int> baselines = selection.getBaselineList();
+  std::vector<int32_t> antennas =
+      absolute_sorted(selection.getAntenna1List(), selection.getAntenna2List());
+  warn_antennas(*s->ms, antennas, text);
+  for (size_t i = 0; i < baselines.nrow(); i++) {
+    pairs.push_back(baselines(i, 0));
+    pairs.push_back(baselines(i, 1));
   }
-  s->parsed.antenna = keep_ids(s, is_given, antennas);
-  s->parsed.baseline = keep_ids(s, is_given, pairs);
+  s->parsed.antenna = keep_ids(s, true, antennas);
+  s->parsed.baseline = keep_ids(s, true, pairs);
 }
 
 void keep_channels(sheaf_select* s, MSSelection& selection) {
@@ -190,39 +222,118 @@ void keep_times(sheaf_select* s, MSSelection& selection) {
   s->parsed.time_s = s->time_s.data();
 }
 
-void keep_parsed(sheaf_select* s, MSSelection& selection, const sheaf_selection& texts) {
-  s->ids.reserve(16);
-  sheaf_selected& p = s->parsed;
-  const bool dd = given(texts.spw) || given(texts.correlation);
-  p.spw = keep_ids(s, given(texts.spw),
-                   given(texts.spw) ? list_of(selection.getSpwList()) : std::vector<int32_t>());
-  p.ddid = keep_ids(s, dd, dd ? list_of(selection.getDDIDList()) : std::vector<int32_t>());
-  p.field = keep_ids(s, given(texts.field), list_of(selection.getFieldList()));
-  p.state = keep_ids(s, given(texts.intent), list_of(selection.getStateObsModeList()));
-  p.observation = keep_ids(s, given(texts.observation), list_of(selection.getObservationList()));
-  p.array = keep_ids(s, given(texts.array), list_of(selection.getSubArrayList()));
-  p.scan = keep_ids(s, given(texts.scan), list_of(selection.getScanList()));
-  keep_antennas(s, selection, given(texts.antenna), texts.antenna);
-  if (given(texts.spw)) keep_channels(s, selection);
-  if (given(texts.correlation)) keep_correlations(s, selection);
-  if (given(texts.timerange)) keep_times(s, selection);
+std::shared_ptr<MeasurementSet> open_ms(const char* path) {
+  return std::make_shared<MeasurementSet>(path, TableLock(TableLock::NoLocking), Table::Old);
 }
 
+void keep_part(sheaf_select* s, const std::string& name, MSSelection& of, const char* text) {
+  sheaf_selected& p = s->parsed;
+  if (name == "spw") {
+    p.spw = keep_ids(s, true, list_of(of.getSpwList()));
+    keep_channels(s, of);
+  } else if (name == "correlation") {
+    keep_correlations(s, of);
+  } else if (name == "field") {
+    p.field = keep_ids(s, true, list_of(of.getFieldList()));
+  } else if (name == "intent") {
+    p.state = keep_ids(s, true, list_of(of.getStateObsModeList()));
+  } else if (name == "observation") {
+    p.observation = keep_ids(s, true, list_of(of.getObservationList()));
+  } else if (name == "array") {
+    p.array = keep_ids(s, true, list_of(of.getSubArrayList()));
+  } else if (name == "scan") {
+    p.scan = keep_ids(s, true, list_of(of.getScanList()));
+  } else if (name == "antenna") {
+    keep_antennas(s, of, text);
+  } else if (name == "timerange") {
+    keep_times(s, of);
+  }
+  if (name == "spw" || name == "correlation") p.ddid = keep_ids(s, true, list_of(of.getDDIDList()));
+}
+
+// All parts at once, with the node that tests rows.
 void parse(sheaf_select* s, const sheaf_selection& texts) {
   MSSelection selection;
   bool any = false;
-  for (const Part& part : parts_of(texts)) {
+  const std::vector<Part> parts = parts_of(texts);
+  for (const Part& part : parts) {
     if (!given(part.text)) continue;
-    check_part(*s->ms, part, texts.lenient);
     (selection.*part.set)(part.text);
     any = true;
   }
   if (!any) return;
-  s->node = selection.toTableExprNode(s->ms.get());
-  keep_parsed(s, selection, texts);
+  try {
+    s->node = selection.toTableExprNode(s->ms.get());
+  } catch (const std::exception&) {
+    for (const Part& part : parts)
+      if (given(part.text)) parse_alone(*s->ms, part, texts.lenient);
+    throw;
+  }
+  for (const Part& part : parts)
+    if (given(part.text)) keep_part(s, part.name, selection, part.text);
+}
+
+// "2014/09/20/10:36:04.6"
+bool is_full_time(const std::string& text) {
+  return std::count(text.begin(), text.end(), '/') == 3 &&
+         text.find_first_not_of("0123456789/:. ") == std::string::npos;
+}
+
+// Whether a time range says all by itself: pairs of full times. casacore completes others from the
+// first row that the other parts select.
+bool is_complete(const std::string& text) {
+  for (size_t at = 0; at <= text.size();) {
+    const size_t end = std::min(text.find(',', at), text.size());
+    const size_t middle = text.find('~', at);
+    if (middle == std::string::npos || middle >= end) return false;
+    if (!is_full_time(text.substr(at, middle - at)) ||
+        !is_full_time(text.substr(middle + 1, end - middle - 1)))
+      return false;
+    at = end + 1;
+  }
+  return true;
+}
+
+// Each part by itself, and each text once. Windows and correlations depend on each other.
+bool parse_by_parts(sheaf_select* s, sheaf_select_ms& m, const sheaf_selection& texts) {
+  if (given(texts.correlation)) return false;
+  if (given(texts.timerange) && !is_complete(texts.timerange)) return false;
+  for (const Part& part : parts_of(texts))
+    if (given(part.text)) keep_part(s, part.name, parse_known(m, part, texts.lenient), part.text);
+  return true;
 }
 
 }  // namespace
+
+int sheaf_select_ms_open(sheaf_select_ms** ms, const char* path, sheaf_error* err) {
+  *ms = nullptr;
+  sheaf_casacore_log_install();
+  return guard(err, path, [&] {
+    *ms = new sheaf_select_ms{path, open_ms(path), {}};
+    return 0;
+  });
+}
+
+void sheaf_select_ms_close(sheaf_select_ms* ms) {
+  try {
+    delete ms;
+  } catch (...) {
+    // nothing was written
+  }
+}
+
+int sheaf_select_parse(sheaf_select** select, sheaf_select_ms* ms,
+                       const sheaf_selection* selection, sheaf_error* err) {
+  *select = nullptr;
+  return guard(err, ms->path.c_str(), [&] {
+    auto s = std::make_unique<sheaf_select>();
+    s->ms = ms->ms;
+    s->ids.reserve(16);
+    if (!parse_by_parts(s.get(), *ms, *selection)) parse(s.get(), *selection);
+    *select = s.release();
+    return 0;
+  });
+}
 
 int sheaf_select_open(sheaf_select** select, const char* path, const sheaf_selection* selection,
                       sheaf_error* err) {
@@ -230,7 +341,8 @@ int sheaf_select_open(sheaf_select** select, const char* path, const sheaf_selec
   sheaf_casacore_log_install();
   return guard(err, path, [&] {
     auto s = std::make_unique<sheaf_select>();
-    s->ms = std::make_unique<MeasurementSet>(path, TableLock(TableLock::NoLocking), Table::Old);
+    s->ms = open_ms(path);
+    s->ids.reserve(16);
     parse(s.get(), *selection);
     *select = s.release();
     return 0;

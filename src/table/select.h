@@ -24,6 +24,8 @@ typedef struct sheaf_selection {
 } sheaf_selection;
 
 typedef struct sheaf_select sheaf_select;
+/* An MS that is open for many selections. One thread at a time. */
+typedef struct sheaf_select_ms sheaf_select_ms;
 
 /* A list of ids; n = 0 and `given` = 0 when the selection has no such part. */
 typedef struct sheaf_ids {
@@ -65,6 +67,12 @@ typedef struct sheaf_selected {
 int sheaf_select_open(sheaf_select **select, const char *path, const sheaf_selection *selection,
                       sheaf_error *err);
 void sheaf_select_close(sheaf_select *select);
+/* The same for many selections: the MS is opened once, and texts that come again are not parsed again.
+ * Only the parsed lists are there (sheaf_select_parsed); rows cannot be tested. */
+int sheaf_select_ms_open(sheaf_select_ms **ms, const char *path, sheaf_error *err);
+void sheaf_select_ms_close(sheaf_select_ms *ms);
+int sheaf_select_parse(sheaf_select **select, sheaf_select_ms *ms,
+                       const sheaf_selection *selection, sheaf_error *err);
 const sheaf_selected *sheaf_select_parsed(const sheaf_select *select);
 /* 1 when every row is selected without looking. */
 int sheaf_select_all(const sheaf_select *select);
