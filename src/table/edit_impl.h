@@ -19,7 +19,7 @@ typedef struct sheaf_touch {
   const char *path;
   int restructured;           /* table.dat has changed, too */
   uint32_t ncolumn, nmanager; /* that it has now; used when restructured */
-  int veil;                   /* private to touch.c */
+  int veil, here;             /* private to touch.c */
 } sheaf_touch;
 
 /* sheaf_table_touch of n tables in one child process. */

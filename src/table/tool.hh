@@ -7,6 +7,7 @@
 #include <casacore/tables/Tables/Table.h>
 #include <casacore/tables/Tables/TableProxy.h>
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -14,6 +15,8 @@
 #include <vector>
 
 #include "table/tool_value.hh"
+
+typedef struct sheaf_tiles sheaf_tiles;
 
 namespace sheaf {
 
@@ -72,6 +75,33 @@ Rest tiled_column(const casacore::Table& table, const std::string& column, int64
 Rest tiled_rows(const casacore::Table& table, const std::string& column, std::vector<int64_t> rows,
                 sheaf_pack& out);
 
+// Writes cells of tiled columns through their tiles, without casacore: a death or a full disk in the
+// middle leaves old and new values and nothing else, since no header is written. Other programs
+// notice at once.
+class TilePuts {
+ public:
+  // Rows row0..row0+n-1, or those of `list` (n of them, each once). False when nothing was written:
+  // casacore must do it, for want of a lock, a place of the cells, tiles, or a value of a suitable
+  // type and shape (that of a cell, with the rows as last axis; for one row also without).
+  bool put(casacore::Table& table, const std::string& column, int64_t row0, int64_t n,
+           const int64_t* list, const sheaf_item& value);
+  // After any other change of any table: where cells lie may be different.
+  static void forget();
+  // Before the table is unlocked or closed. Failure when the file system says only now that it could
+  // not write.
+  void finish();
+
+ private:
+  struct Column {
+    std::shared_ptr<sheaf_tiles> tiles;
+    uint64_t changes = 0;
+  };
+  sheaf_tiles* tiles_of(casacore::Table& table, const std::string& column);
+
+  std::map<std::string, Column> columns_;
+  int lock_file_ = -1;
+};
+
 // An open table as a tool of its own.
 class TableTool : public Tool {
  public:
@@ -90,6 +120,7 @@ class TableTool : public Tool {
 
   std::unique_ptr<casacore::TableProxy> proxy;
   bool user_locks = false;  // the user said how to lock
+  TilePuts puts;
 
  private:
   // Opens again what release() has closed.

@@ -34,6 +34,7 @@ template <class Change>
 TableMethod changing(Change change) {
   return [change](TableTool& t, const Arguments& a, sheaf_pack& out) -> Rest {
     change(t.writable(), a, out);
+    TilePuts::forget();
     return {};
   };
 }
@@ -44,6 +45,7 @@ template <class Change>
 TableMethod restructuring(Change change) {
   return [change](TableTool& t, const Arguments& a, sheaf_pack& out) -> Rest {
     change(t.writable(), a, out);
+    TilePuts::forget();
     flush_safely(t.proxy->table(), false);
     return {};
   };
@@ -75,15 +77,25 @@ Rest remove_columns(TableTool& t, const Arguments& a, sheaf_pack&) {
   for (const auto& name : names)
     if (!p.table().tableDesc().isColumn(name))
       throw Failure(SHEAF_ERR_ARG, "Table column " + name + " is unknown");
+  TilePuts::forget();
   if (remove_by_edit(t, names)) return {};
   t.proxy->removeColumns(to_strings(names));
   flush_safely(t.proxy->table(), false);
   return {};
 }
 
-void put_column(TableProxy& p, const Arguments& a, sheaf_pack&) {
-  p.putColumn(column_of(a), integer(a, "startrow"), integer(a, "nrow"), integer(a, "rowincr"),
-              value_for(p, column_of(a), a["value"]));
+Rest put_column(TableTool& t, const Arguments& a, sheaf_pack&) {
+  TableProxy& p = t.writable();
+  const String column = column_of(a);
+  const Int64 start = integer(a, "startrow"), asked = integer(a, "nrow"),
+              step = integer(a, "rowincr");
+  const Int64 n = asked < 0 ? p.nrows() - start : asked;
+  if (step == 1 && start >= 0 && n > 0 && n <= p.nrows() - start &&
+      t.puts.put(p.table(), column, start, n, nullptr, a["value"].item))
+    return {};
+  TilePuts::forget();
+  p.putColumn(column, start, asked, step, value_for(p, column, a["value"]));
+  return {};
 }
 
 void put_variable(TableProxy& p, const Arguments& a, sheaf_pack&) {
@@ -109,15 +121,23 @@ void put_cell_slice(TableProxy& p, const Arguments& a, sheaf_pack&) {
                  increments(a, blc.size()), value_for(p, column_of(a), a["value"]));
 }
 
-void put_cell(TableProxy& p, const Arguments& a, sheaf_pack&) {
-  p.putCell(column_of(a), rows_of(a["rownr"]), value_for(p, column_of(a), a["thevalue"]));
+Rest put_cell(TableTool& t, const Arguments& a, sheaf_pack&) {
+  TableProxy& p = t.writable();
+  const String column = column_of(a);
+  const Vector<Int64> rows = rows_of(a["rownr"]);
+  if (rows.size() == 1 && rows[0] >= 0 && rows[0] < p.nrows() &&
+      t.puts.put(p.table(), column, rows[0], 1, nullptr, a["thevalue"].item))
+    return {};
+  TilePuts::forget();
+  p.putCell(column, rows, value_for(p, column, a["thevalue"]));
+  return {};
 }
 
 void add_values(TableMethods& m) {
-  m["putcol"] = changing(put_column);
+  m["putcol"] = put_column;
   m["putvarcol"] = changing(put_variable);
   m["putcolslice"] = changing(put_column_slice);
-  m["putcell"] = changing(put_cell);
+  m["putcell"] = put_cell;
   m["putcellslice"] = changing(put_cell_slice);
 }
 
@@ -161,6 +181,7 @@ void add_structure(TableMethods& m) {
   });
   m["removecols"] = remove_columns;
   m["flush"] = [](TableTool& t, const Arguments&, sheaf_pack&) -> Rest {
+    t.puts.finish();
     flush_safely(t.opened().table(), true);
     return {};
   };

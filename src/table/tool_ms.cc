@@ -307,7 +307,9 @@ MsTool::~MsTool() {
 }
 
 void MsTool::close() {
+  puts.finish();
   if (!ms.isNull()) settle(ms);
+  puts = TilePuts();
   selected = MeasurementSet();
   ms = MeasurementSet();
   reset();
@@ -316,6 +318,8 @@ void MsTool::close() {
 }
 
 void MsTool::release() {
+  puts.finish();
+  puts = TilePuts();
   if (!ms.isNull() && ms.isWritable()) {
     flush_safely(ms, false);
     ms.unlock();

@@ -60,6 +60,7 @@ class MsTool : public Tool {
   std::vector<casacore::Int> correlations;  // wanted; empty: all
   bool averaged = false;                    // the last getdata averaged
   Steps steps;
+  TilePuts puts;
 
  private:
   WriterLock lock_;

@@ -603,6 +603,15 @@ void put_cells(const Table& rows, const String& column, Array<T> value, size_t a
   col.putColumn(value);
 }
 
+// Through tiles, where the array has the rows as its last axis.
+bool put_tiled(MsTool& t, const Table& rows, const String& column, const Value& v) {
+  const RowNumbers numbers = rows.rowNumbers(t.ms);
+  const auto n = static_cast<int64_t>(numbers.size());
+  std::vector<int64_t> list(numbers.begin(), numbers.end());
+  const bool run = list.back() - list.front() == n - 1 && std::is_sorted(list.begin(), list.end());
+  return t.puts.put(t.ms, column, list.front(), n, run ? nullptr : list.data(), v.item);
+}
+
 void put_item(const Table& rows, const String& column, const Value& v) {
   const ValueHolder h = to_holder(v);
   if (column == "FLAG") return put_cells<Bool>(rows, column, h.asArrayBool(), 3);
@@ -643,8 +652,12 @@ void put_data(MsTool& t, const Arguments& a, sheaf_pack& out) {
       throw Failure(SHEAF_ERR_ARG, "Cannot write " + name + ", column does not exist");
   }
   t.before_change();
-  for (size_t i = 0; i < items.names.size(); i++)
-    put_item(rows, upcase(String(items.names[i])), items.members[i]);
+  for (size_t i = 0; i < items.names.size(); i++) {
+    const String column = upcase(String(items.names[i]));
+    if (put_tiled(t, rows, column, items.members[i])) continue;
+    TilePuts::forget();
+    put_item(rows, column, items.members[i]);
+  }
   sheaf_pack_bool(&out, !items.names.empty());
 }
 

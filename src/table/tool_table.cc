@@ -179,6 +179,7 @@ void add_opening(TableMethods& m) {
   };
   m["calc"] = [](TableTool&, const Arguments& a, sheaf_pack& out) { return calculate(a, out); };
   m["unlock"] = [](TableTool& t, const Arguments&, sheaf_pack&) -> Rest {
+    t.puts.finish();
     flush_safely(t.opened().table(), false);
     t.proxy->unlock();
     t.release();
@@ -391,7 +392,9 @@ TableTool::~TableTool() {
 }
 
 void TableTool::close() {
+  puts.finish();
   if (proxy) settle(proxy->table());
+  puts = TilePuts();
   proxy.reset();
   path_.clear();
   dormant_.clear();
@@ -401,7 +404,9 @@ void TableTool::close() {
 // Tasks may change columns: a table that casacore still has in memory would not know of it, and
 // write its old description.
 void TableTool::release() {
+  puts.finish();
   if (proxy) settle(proxy->table());
+  puts = TilePuts();
   lock_.drop();
   if (!proxy || user_locks) return;
   if (path_.empty()) {

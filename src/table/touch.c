@@ -6,13 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "table/aipsio.h"
 #include "table/edit_impl.h"
 #include "table/isolate.h"
 
-enum { RECORD_AT = 260, RECORD_MOST = 1 << 20 };
+enum { RECORD_AT = 260, RECORD_MOST = 1 << 20, HERE = 0x10001 };
 
 /* The sync record of table.lock. */
 typedef struct sync_record {
@@ -46,7 +47,8 @@ static int parse(const uint8_t *data, size_t n, sync_record *r, char why[160]) {
 
 /* Counts changes as casacore does; managers that are new begin with 1. */
 static int count(sync_record *r, const sheaf_touch *touch) {
-  r->modified++;
+  const uint32_t step = touch->here ? HERE : 1;
+  r->modified += step;
   if (r->ncolumn < 0) return 0;
   if (touch->restructured) {
     const uint32_t n = touch->nmanager;
@@ -58,7 +60,7 @@ static int count(sync_record *r, const sheaf_touch *touch) {
     r->ncolumn = (int32_t)touch->ncolumn;
     r->table_changed++;
   }
-  for (uint32_t i = 0; i < r->nmanager; i++) r->manager[i]++;
+  for (uint32_t i = 0; i < r->nmanager; i++) r->manager[i] += step;
   return 0;
 }
 
@@ -81,7 +83,7 @@ static void build(const sync_record *r, sheaf_aips_out *out) {
 }
 
 /* The length, then the record, in one write: nobody sees the one without the other. */
-static int write_record(int fd, const sheaf_aips_out *record, const char *path, sheaf_error *err) {
+static int write_record(int fd, const sheaf_aips_out *record, int sync, const char *path, sheaf_error *err) {
   const size_t n = record->n + 4;
   uint8_t *bytes = malloc(n);
   if (!bytes) return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory", path);
@@ -89,7 +91,7 @@ static int write_record(int fd, const sheaf_aips_out *record, const char *path, 
   for (int i = 0; i < 4; i++) bytes[i] = (uint8_t)(length >> (24 - 8 * i));
   memcpy(bytes + 4, record->data, record->n);
   const ssize_t put = pwrite(fd, bytes, n, RECORD_AT);
-  const int bad = put < 0 || fsync(fd) < 0 ? errno : put < (ssize_t)n ? ENOSPC : 0;
+  const int bad = put < 0 || (sync && fsync(fd) < 0) ? errno : put < (ssize_t)n ? ENOSPC : 0;
   free(bytes);
   return bad ? sheaf_fail_errno(err, SHEAF_ERR_IO, bad, "cannot write %s", path) : 0;
 }
@@ -135,7 +137,7 @@ static int rewrite(int fd, const sheaf_touch *touch, const char *path, sheaf_err
     build(&r, &out);
   if (rc == 0 && (out.failed || !out.data))
     rc = sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory", path);
-  if (rc == 0) rc = write_record(fd, &out, path, err);
+  if (rc == 0) rc = write_record(fd, &out, !touch->here, path, err);
   free(out.data);
   free(r.manager);
   free(data);
@@ -189,4 +191,38 @@ int sheaf_tables_veil(const sheaf_touch *list, size_t n, sheaf_error *err) {
 int sheaf_table_touch(const char *path, sheaf_error *err) {
   const sheaf_touch touch = {.path = path};
   return sheaf_tables_touch(&touch, 1, err);
+}
+
+/* Files that were touched here, by their inodes; never closed. */
+typedef struct kept {
+  dev_t device;
+  ino_t inode;
+  int fd;
+} kept;
+
+/* The descriptor of this file. */
+static int keep(const char *path, const struct stat *st, int *fd, sheaf_error *err) {
+  static kept *all;
+  static size_t n;
+  for (size_t i = 0; i < n && *fd < 0; i++)
+    if (all[i].device == st->st_dev && all[i].inode == st->st_ino) *fd = all[i].fd;
+  if (*fd >= 0) return 0;
+  kept *more = realloc(all, (n + 1) * sizeof *more);
+  if (!more) return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory", path);
+  all = more;
+  *fd = open(path, O_RDWR | O_CLOEXEC);
+  if (*fd < 0) return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "cannot open %s", path);
+  all[n++] = (kept){st->st_dev, st->st_ino, *fd};
+  return 0;
+}
+
+int sheaf_table_touch_here(const char *table_path, int *fd, sheaf_error *err) {
+  char path[4200];
+  struct stat st;
+  snprintf(path, sizeof path, "%.4000s/table.lock", table_path);
+  if (*fd < 0 && stat(path, &st) < 0)
+    return errno == ENOENT ? 0 : sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "cannot find %s", path);
+  const int rc = *fd < 0 ? keep(path, &st, fd, err) : 0;
+  const sheaf_touch touch = {.path = table_path, .here = 1};
+  return rc < 0 ? rc : rewrite(*fd, &touch, path, err);
 }

@@ -404,3 +404,75 @@ def test_a_tool_sees_what_a_task_removes(copy):
     assert reader.getcell("TIME", 0) == 4
     reader.close()
     assert "MODEL_DATA" not in ct.table(copy, ack=False).colnames()
+
+
+READER = """
+import sys
+import casacore.tables as ct
+t = ct.table(sys.argv[1], ack=False, lockoptions="user")
+for line in sys.stdin:
+    t.lock(False)
+    print(t.getcell("DATA", 5)[0, 0].real, t.getcol("FLAG", 5, 1).all(), flush=True)
+    t.unlock()
+"""
+
+
+def test_a_casacore_reader_sees_each_change(copy):
+    """Also when changes through tiles and through casacore take turns."""
+    reader = subprocess.Popen([sys.executable, "-c", READER, copy], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    t = opened(copy, nomodify=False)
+    shape = t.getcell("DATA", 5).shape
+
+    def seen():
+        t.unlock()
+        reader.stdin.write("\n")
+        reader.stdin.flush()
+        value, flag = reader.stdout.readline().split()
+        return float(value), flag
+
+    for i in range(1, 25):
+        if i % 3 == 0:  # casacore
+            t.putcolslice("DATA", np.full((1, 1, 1), i), [0, 0], [0, 0], [1, 1], 5, 1)
+        elif i % 3 == 1:  # a tile
+            t.putcell("DATA", 5, np.full(shape, i, dtype=complex))
+        else:
+            t.putcol("DATA", np.full((*shape, 20), i, dtype=np.complex64), 0, 20)
+        t.putcol("FLAG", np.full((*shape, 1), i % 2 == 0), 5, 1)
+        assert t.getcell("DATA", 5)[0, 0] == i
+        assert seen() == (i, str(i % 2 == 0))
+    t.close()
+    reader.stdin.close()
+    assert reader.wait(100) == 0
+
+
+def test_tiles_after_changes_of_structure(copy):
+    """What is put after rows came lies where casacore finds it."""
+    t = opened(copy, nomodify=False)
+    n, cell = t.nrows(), t.getcell("DATA", 0)
+    t.putcell("DATA", 0, cell + 1)
+    t.addrows(3)
+    for row in range(n, n + 3):
+        t.putcell("DATA", row, cell * row)
+        t.putcell("DATA", row, cell * (row + 1))
+    with pytest.raises(RuntimeError, match=r"shape=\[4, 7\], expected \[2, 63\]"):
+        t.putcell("DATA", n + 1, np.ones((4, 7)))
+    t.putcell("DATA", 2, cell + 2)
+    t.close()
+    assert np.allclose(casacore_column(copy, "DATA", n, 1)[0].T, cell * (n + 1))
+    assert np.allclose(casacore_column(copy, "DATA", n + 1, 1)[0].T, cell * (n + 2))
+    assert np.allclose(casacore_column(copy, "DATA", n + 2, 1)[0].T, cell * (n + 3))
+    assert np.allclose(casacore_column(copy, "DATA", 0, 1)[0].T, cell + 1)
+    assert np.allclose(casacore_column(copy, "DATA", 2, 1)[0].T, cell + 2)
+
+
+@pytest.mark.parametrize("name,dtypes", [("DATA", ("c8", "c16", "f8")), ("WEIGHT", ("f4", "f8", "i8")), ("FLAG", ("?",)),
+                                         ("UVW", ("f4", "f8", "i4"))])
+def test_values_of_other_types(name, dtypes, copy):
+    for i, dtype in enumerate(dtypes):
+        t = opened(copy, nomodify=False)
+        value = (t.getcol(name, 100, 50).real.astype(dtype) if dtype != "?" else ~t.getcol(name, 100, 50))
+        value = value + np.asarray(i, dtype) if dtype != "?" else value
+        t.putcol(name, value, 100, 50)
+        assert np.allclose(t.getcol(name, 100, 50), value)
+        t.close()
+        assert np.allclose(casacore_column(copy, name, 100, 50).T, value), dtype
