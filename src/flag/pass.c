@@ -446,6 +446,20 @@ static void clear_rows(const scene *s) {
     s->block->flag_row[s->row ? s->row[i] : i] = 0;
 }
 
+/* Quantities of one correlation do not disturb each other; one of two is done alone, in its turn. */
+static int run_tfcrop(scene *s, const sheaf_flag_quantity *q, int nq, sheaf_error *err) {
+  void *memory = kernel_scratch(s, nq, err);
+  if (!memory) return SHEAF_ERR_NOMEM;
+  for (int i = 0, n; i < nq; i += n) {
+    for (n = 1; q[i].form == SHEAF_FLAG_SINGLE && i + n < nq && q[i + n].form == SHEAF_FLAG_SINGLE;)
+      n++;
+    s->pass->flagged[s->number] += sheaf_flag_tfcrop(&s->view, &s->maps, q + i, n,
+                                                     s->agent->expression.op, &s->agent->tfcrop,
+                                                     memory);
+  }
+  return 0;
+}
+
 /* The command on what it sees, averaged or not. */
 static int decide(scene *s, sheaf_error *err) {
   sheaf_flag_quantity q[SHEAF_FLAG_QUANTITIES];
@@ -458,13 +472,7 @@ static int decide(scene *s, sheaf_error *err) {
     if (s->agent->sets_row) clear_rows(s);
     return 0;
   }
-  if (s->agent->mode == SHEAF_FLAG_RFLAG) return run_rflag(s, q, nq, err);
-  void *memory = kernel_scratch(s, nq, err);
-  if (!memory) return SHEAF_ERR_NOMEM;
-  s->pass->flagged[s->number] += sheaf_flag_tfcrop(&s->view, &s->maps, q, nq,
-                                                   s->agent->expression.op, &s->agent->tfcrop,
-                                                   memory);
-  return 0;
+  return s->agent->mode == SHEAF_FLAG_RFLAG ? run_rflag(s, q, nq, err) : run_tfcrop(s, q, nq, err);
 }
 
 static int tally_up(scene *s, sheaf_error *err) {

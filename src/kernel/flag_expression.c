@@ -81,6 +81,16 @@ static uint32_t all_names(const int32_t *corrs, size_t n) {
   return bits;
 }
 
+static void order_of_ms(sheaf_flag_expression *e, const int32_t *corrs, size_t n) {
+  uint32_t seen = 0;
+  for (size_t i = 0; i < n; i++)
+    for (int k = XX; k < NAMES; k++) {
+      if (names[k].code != corrs[i] || (seen >> k & 1)) continue;
+      seen |= 1u << k;
+      e->sequence[e->nsequence++] = (uint8_t)k;
+    }
+}
+
 int sheaf_flag_expression_parse(sheaf_flag_expression *expression, const char *text, int real,
                                 const int32_t *ms_corrs, size_t nms, char *message, size_t size) {
   *expression = (sheaf_flag_expression){.op = SHEAF_FLAG_ABS};
@@ -115,7 +125,10 @@ int sheaf_flag_expression_parse(sheaf_flag_expression *expression, const char *t
     snprintf(message, size, "names no correlation");
     return -1;
   }
-  if (expression->all) expression->names = all_names(ms_corrs, nms);
+  if (expression->all) {
+    expression->names = all_names(ms_corrs, nms);
+    order_of_ms(expression, ms_corrs, nms);
+  }
   if (expression->names & 1u << WVR) expression->names &= ~(1u << V);
   if (real) {
     expression->op_replaced = p.noperator && expression->op != SHEAF_FLAG_REAL;
@@ -178,7 +191,7 @@ int sheaf_flag_expression_tfcrop(const sheaf_flag_expression *expression, const 
     return n > 1 ? 1 : n;
   }
   if (find(corrs, ncorr, CODE_I) >= 0) return 0;
-  for (int k = XX; k < NAMES; k++)
-    if (expression->names >> k & 1) n += quantity_of(k, corrs, ncorr, quantity + n);
+  for (int k = 0; k < expression->nsequence; k++)
+    n += quantity_of(expression->sequence[k], corrs, ncorr, quantity + n);
   return n;
 }

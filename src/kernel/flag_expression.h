@@ -28,11 +28,16 @@ typedef enum sheaf_flag_operator {
  * YY 12), and these for the solutions of a calibration table. Others are known to no expression. */
 enum { SHEAF_FLAG_SOL1 = 101, SHEAF_FLAG_SOL2, SHEAF_FLAG_SOL3, SHEAF_FLAG_SOL4 };
 
+enum { SHEAF_FLAG_QUANTITIES = 17 };
+
 typedef struct sheaf_flag_expression {
   sheaf_flag_operator op;
   int op_replaced; /* the text has an operator that makes no sense for real numbers: REAL is used */
   int all;         /* ALL, or no text */
   uint32_t names;  /* bits in the order of visiting */
+  /* With `all`: each name in the order of the MS, also I; for tfcrop. */
+  uint8_t sequence[SHEAF_FLAG_QUANTITIES];
+  int nsequence;
 } sheaf_flag_expression;
 
 typedef enum sheaf_flag_form {
@@ -49,8 +54,6 @@ typedef struct sheaf_flag_quantity {
   int32_t a, b; /* indices of correlations; b = a for a single one */
 } sheaf_flag_quantity;
 
-enum { SHEAF_FLAG_QUANTITIES = 17 };
-
 /* Parses text (NULL or "": ALL). real: the column has real numbers. ms_corrs: the correlations of
  * all rows of POLARIZATION, for ALL. Returns 0, or -1 with the reason in message: an unknown word
  * (named), or no name of a correlation. */
@@ -62,7 +65,9 @@ int sheaf_flag_expression_parse(sheaf_flag_expression *expression, const char *t
 int sheaf_flag_expression_quantities(const sheaf_flag_expression *expression, const int32_t *corrs,
                                      int ncorr,
                                      sheaf_flag_quantity quantity[SHEAF_FLAG_QUANTITIES]);
-/* The same for tfcrop: with ALL each correlation, else the first quantity only. */
+/* The same for tfcrop: with ALL each correlation in the order of the MS, else the first quantity
+ * only. As in CASA, I is one of them where some window has it: one that is of two correlations sees
+ * the flags that those before it have set, and those behind it see its flags. */
 int sheaf_flag_expression_tfcrop(const sheaf_flag_expression *expression, const int32_t *corrs,
                                  int ncorr, sheaf_flag_quantity quantity[SHEAF_FLAG_QUANTITIES]);
 

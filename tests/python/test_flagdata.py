@@ -16,6 +16,7 @@ from casacore.tables import table
 import flagdata_cases as cases
 import inputs
 import sheaf
+import simulate
 
 HERE = pathlib.Path(__file__).parent
 EXPECTED = json.loads((HERE / "expected" / "flagdata.json").read_text())["cases"]
@@ -177,6 +178,32 @@ def test_weights_stand_in_for_a_weight_spectrum_without_cells(ms):
         found.append(flags("w.ms")[0])
         shutil.rmtree("w.ms")
     assert np.array_equal(*found) and found[0].any() and not found[0].all()
+
+
+@pytest.mark.parametrize("par, digest", [
+    ({"extendflags": False}, "78e2c5d25423961e4aef63a22adf3f3541d7d29e62294cb7358a13fa9dd46e23"),
+    ({}, "55cb3d4bce20b46f9d0e8c46c395cf8407524eb6b3103f4194ed569507677a8f")])
+def test_tfcrop_beside_a_window_of_stokes_i(tmp_path, par, digest):
+    """As ALMA's water vapour radiometers have it: I of the other windows is examined as well. The digests are of CASA 6.7's flags after
+    flagdata(vis, mode='tfcrop', flagbackup=False, **par): 2,526 flags in RR, RL, LR, LL with extendflags=False."""
+    path = str(tmp_path / "i.ms")
+    simulate.simulate(path, nant=5, windows=[(16, 1e6), (4, 2e6)], polarizations=[[9], [5, 6, 7, 8]], descriptions=[(0, 1), (1, 0)],
+                      autos=True, scans=[(0, 0, 1, 0, 0, [0, 1], 20), (0, 0, 2, 1, 1, [0], 13)])
+    with table(path + "/POLARIZATION", readonly=False, ack=False) as t:
+        t.putcell("CORR_TYPE", 0, np.array([1], np.int32))
+    rng = np.random.default_rng(3)
+    with table(path, readonly=False, ack=False) as t:
+        for row in range(t.nrows()):
+            shape = t.getcell("DATA", row).shape
+            value = rng.normal(3, 0.4, shape) + 1j * rng.normal(0, 0.4, shape)
+            for _ in range(3):
+                value.flat[rng.integers(value.size)] *= rng.uniform(1, 3)
+            t.putcell("DATA", row, value)
+            t.putcell("FLAG", row, rng.random(shape) < 0.03)
+    sheaf.flagdata(path, mode="tfcrop", flagbackup=False, **par)
+    with table(path, ack=False) as t:
+        found = b"".join(np.packbits(t.getcell("FLAG", row)).tobytes() for row in range(t.nrows()))
+    assert hashlib.sha256(found).hexdigest() == digest
 
 
 def test_all_correlations_by_name(ms):

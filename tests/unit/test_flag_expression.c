@@ -12,7 +12,7 @@ static sheaf_flag_expression parse(const char *text) {
   sheaf_flag_expression e;
   char message[300] = "";
   if (sheaf_flag_expression_parse(&e, text, 0, circular, 4, message, sizeof message))
-    fail_msg("%s: %s", text, message);
+    fail_msg("%s: %s", text ? text : "NULL", message);
   return e;
 }
 
@@ -104,7 +104,7 @@ static void test_all_of_ms(void **state) {
                    0);
   assert_string_equal(quantities(&e, circular, 4, 0), ""); /* XX comes first, and is not there */
   assert_string_equal(quantities(&e, linear, 4, 0), "9 12 10 11");
-  assert_string_equal(quantities(&e, circular, 4, 1), "5 8 7 6"); /* each for itself */
+  assert_string_equal(quantities(&e, circular, 4, 1), "5 6 7 8"); /* each for itself */
   assert_int_equal(sheaf_flag_expression_parse(&e, "", 1, solutions, 2, message, sizeof message),
                    0);
   assert_string_equal(quantities(&e, solutions, 2, 0), "101 102");
@@ -118,6 +118,21 @@ static void test_tfcrop(void **state) {
   e = parse("ABS_ALL");
   assert_string_equal(quantities(&e, two, 2, 1), "5 8");
   assert_string_equal(quantities(&e, stokes_i, 1, 1), "");
+  /* A window with Stokes I: I is one more quantity of the others, in its place among them. */
+  static const struct {
+    int32_t corrs[5];
+    size_t n;
+    const char *expected;
+  } cases[] = {{{1, 5, 8}, 3, "5+8 5 8"}, {{5, 1, 8}, 3, "5 5+8 8"}, {{5, 8, 1, 5}, 4, "5 8 5+8"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char message[300];
+    assert_int_equal(sheaf_flag_expression_parse(&e, "", 0, cases[i].corrs, cases[i].n, message,
+                                                 sizeof message),
+                     0);
+    assert_string_equal(quantities(&e, two, 2, 1), cases[i].expected);
+    assert_string_equal(quantities(&e, stokes_i, 1, 1), "");
+    assert_string_equal(quantities(&e, two, 2, 0), "5 8");
+  }
   e = parse("ABS_I");
   assert_string_equal(quantities(&e, two, 2, 1), "5+8");
 }
