@@ -26,6 +26,7 @@
 #include "base/progress.h"
 #include "table/casacore_log.hh"
 #include "table/guard.hh"
+#include "table/own_files.hh"
 
 namespace sheaf {
 namespace {
@@ -145,8 +146,8 @@ void send_value(json_t* json) {
   free(text);
 }
 
-[[noreturn]] void run_child(const char* where, pid_t parent, sheaf_isolated_work* work,
-                            void* user) {
+[[noreturn]] void run_child(const char* where, pid_t parent, const std::vector<OpenFile>& files,
+                            sheaf_isolated_work* work, void* user) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(1);  // it died before
   for (int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_DFL);
@@ -159,7 +160,9 @@ void send_value(json_t* json) {
   sheaf_error_clear(&error);
   child_error = &error;
   json_t* json = nullptr;
-  const int rc = work(user, &json, &error);
+  const std::string bad = own_files(files);
+  const int rc = bad.empty() ? work(user, &json, &error)
+                             : sheaf_fail(&error, SHEAF_ERR_IO, "%s: %s", where, bad.c_str());
   if (rc >= 0) send_value(json);
   send_result(rc, error);
 }
@@ -262,6 +265,14 @@ int sheaf_isolation_begin(sheaf_isolation** isolation, const char* where, sheaf_
   *isolation = nullptr;
   if (pipe2(ends, O_CLOEXEC)) return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "%s: pipe", where);
   std::unique_lock<std::recursive_mutex> alone(sheaf::casacore_lock());
+  std::vector<sheaf::OpenFile> files;
+  try {
+    files = sheaf::open_files();
+  } catch (const std::bad_alloc&) {
+    close(ends[0]);
+    close(ends[1]);
+    return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory for a list of files", where);
+  }
   const pid_t parent = getpid(), child = fork();
   if (child == 0) {
     // The lock's owner is a thread that does not exist here; the child begins with a new one.
@@ -269,7 +280,7 @@ int sheaf_isolation_begin(sheaf_isolation** isolation, const char* where, sheaf_
     new (&sheaf::casacore_lock()) std::recursive_mutex;
     close(ends[0]);
     sheaf::pipe_out = ends[1];
-    sheaf::run_child(where, parent, work, user);
+    sheaf::run_child(where, parent, files, work, user);
   }
   const int reason = errno;
   alone.unlock();

@@ -189,3 +189,27 @@ def model_in_a_shared_manager(path):
         assert t.colnames() == [c for c in names if c != "MODEL_DATA"]
         for name, values in before.items():
             assert name == "MODEL_DATA" or cells(t, name) == values, name
+
+
+def test_children_do_not_share_the_places_where_they_read(tmp_path):
+    """As wsclean leaves it: MODEL_DATA in the standard manager of the ids, where casacore reads by moving a file's position.
+    Children of one process shared that position."""
+    path, mms = str(tmp_path / "model.ms"), str(tmp_path / "model.mms")
+    shutil.copytree(inputs.ngc5921(), path)
+    rng = np.random.default_rng(1)
+    with tables.table(path, readonly=False, ack=False) as t:
+        shape = t.getcol("DATA").shape
+        t.addcols(tables.maketabdesc(tables.makearrcoldesc("MODEL_DATA", 0j, shape=shape[1:], options=4, valuetype="complex",
+                                                           datamanagertype="StandardStMan", datamanagergroup="SSM")))
+        assert t.getdminfo("MODEL_DATA")["NAME"] == t.getdminfo("ANTENNA1")["NAME"]
+        t.putcol("MODEL_DATA", (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64))
+    keys = ("TIME", "ANTENNA1", "ANTENNA2")
+    found = []
+    for k in range(4):
+        if k > 0:
+            shutil.rmtree(mms, ignore_errors=True)
+            sheaf.partition(path, mms, numsubms=4, separationaxis="scan", flagbackup=False)
+        with tables.table(mms if k else path, ack=False) as t:
+            order = np.lexsort([t.getcol(key) for key in keys])
+            found.append(t.getcol("MODEL_DATA")[order].tobytes())
+    assert all(one == found[0] for one in found)

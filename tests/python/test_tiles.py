@@ -426,7 +426,7 @@ def test_real_tables(tool):
                 continue
             assert d["manager"] == kind and d["nrow"] == t.nrows()
             seen["columns"] += 1
-            for start, n, cube, _ in d["spans"][:50]:
+            for start, n, cube, _ in d["spans"][:50 if most < 1 << 30 else None]:
                 if cube < 0:
                     assert not t.iscelldefined(name, start) and not t.iscelldefined(name, start + n - 1)
                     continue
