@@ -298,7 +298,8 @@ static void do_without_ssh(void) {
   setenv("OMPI_MCA_plm", "isolated", 0);
 }
 
-/* After `sbatch --export=NONE` srun, with which mpirun starts its daemons on other nodes, would do so without PATH. */
+/* After `sbatch --export=NONE` srun, with which mpirun starts its daemons on other nodes, would do
+ * so without PATH. */
 static void let_slurm_export(void) {
   if (getenv("SLURM_EXPORT_ENV")) setenv("SLURM_EXPORT_ENV", "ALL", 1);
 }

@@ -75,8 +75,8 @@ Rest tiled_column(const casacore::Table& table, const std::string& column, int64
 Rest tiled_rows(const casacore::Table& table, const std::string& column, std::vector<int64_t> rows,
                 sheaf_pack& out);
 
-// Writes cells of tiled columns through their tiles, without casacore: a death or a full disk in the
-// middle leaves old and new values and nothing else, since no header is written. Other programs
+// Writes cells of tiled columns through their tiles, without casacore: a death or a full disk in
+// the middle leaves old and new values and nothing else, since no header is written. Other programs
 // notice at once.
 class TilePuts {
  public:
@@ -87,8 +87,8 @@ class TilePuts {
            const int64_t* list, const sheaf_item& value);
   // After any other change of any table: where cells lie may be different.
   static void forget();
-  // Before the table is unlocked or closed. Failure when the file system says only now that it could
-  // not write.
+  // Before the table is unlocked or closed. Failure when the file system says only now that it
+  // could not write.
   void finish();
 
  private:

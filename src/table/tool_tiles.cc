@@ -204,25 +204,24 @@ using Turn = void (*)(const char*, char*, size_t);
 
 // How values of a type get into tiles of another.
 struct Way {
-  int value, tiles;   // SHEAF_PACK_*, SHEAF_TILES_*
-  size_t from, to;    // bytes
-  size_t numbers;     // that an element is made of
-  Turn turn;          // NULL: as they are
+  int value, tiles;  // SHEAF_PACK_*, SHEAF_TILES_*
+  size_t from, to;   // bytes
+  size_t numbers;    // that an element is made of
+  Turn turn;         // NULL: as they are
 };
 
 const Way* way_of(int value, int tiles) {
-  static const Way ways[] = {
-      {SHEAF_PACK_B1, SHEAF_TILES_BOOL, 1, 1, 1, nullptr},
-      {SHEAF_PACK_I4, SHEAF_TILES_INT, 4, 4, 1, nullptr},
-      {SHEAF_PACK_I8, SHEAF_TILES_INT, 8, 4, 1, turn<int64_t, int32_t>},
-      {SHEAF_PACK_F4, SHEAF_TILES_FLOAT, 4, 4, 1, nullptr},
-      {SHEAF_PACK_F8, SHEAF_TILES_FLOAT, 8, 4, 1, turn<double, float>},
-      {SHEAF_PACK_F4, SHEAF_TILES_DOUBLE, 4, 8, 1, turn<float, double>},
-      {SHEAF_PACK_F8, SHEAF_TILES_DOUBLE, 8, 8, 1, nullptr},
-      {SHEAF_PACK_C8, SHEAF_TILES_COMPLEX, 8, 8, 2, nullptr},
-      {SHEAF_PACK_C16, SHEAF_TILES_COMPLEX, 16, 8, 2, turn<double, float>},
-      {SHEAF_PACK_C8, SHEAF_TILES_DCOMPLEX, 8, 16, 2, turn<float, double>},
-      {SHEAF_PACK_C16, SHEAF_TILES_DCOMPLEX, 16, 16, 2, nullptr}};
+  static const Way ways[] = {{SHEAF_PACK_B1, SHEAF_TILES_BOOL, 1, 1, 1, nullptr},
+                             {SHEAF_PACK_I4, SHEAF_TILES_INT, 4, 4, 1, nullptr},
+                             {SHEAF_PACK_I8, SHEAF_TILES_INT, 8, 4, 1, turn<int64_t, int32_t>},
+                             {SHEAF_PACK_F4, SHEAF_TILES_FLOAT, 4, 4, 1, nullptr},
+                             {SHEAF_PACK_F8, SHEAF_TILES_FLOAT, 8, 4, 1, turn<double, float>},
+                             {SHEAF_PACK_F4, SHEAF_TILES_DOUBLE, 4, 8, 1, turn<float, double>},
+                             {SHEAF_PACK_F8, SHEAF_TILES_DOUBLE, 8, 8, 1, nullptr},
+                             {SHEAF_PACK_C8, SHEAF_TILES_COMPLEX, 8, 8, 2, nullptr},
+                             {SHEAF_PACK_C16, SHEAF_TILES_COMPLEX, 16, 8, 2, turn<double, float>},
+                             {SHEAF_PACK_C8, SHEAF_TILES_DCOMPLEX, 8, 16, 2, turn<float, double>},
+                             {SHEAF_PACK_C16, SHEAF_TILES_DCOMPLEX, 16, 16, 2, nullptr}};
   for (const Way& way : ways)
     if (way.value == value && way.tiles == tiles) return &way;
   return nullptr;
@@ -327,8 +326,8 @@ bool TilePuts::put(Table& table, const std::string& column, int64_t row0, int64_
   const std::vector<int64_t> rows(list, list ? list + n : list);
   Writing writing;
   writing.way = way_of(value.type, info.type);
-  if (!writing.way || !fits_tiles(value, *writing.way) ||
-      !one_shape(tiles, rows, row0, n, cube) || !shapes_agree(value, cube, n))
+  if (!writing.way || !fits_tiles(value, *writing.way) || !one_shape(tiles, rows, row0, n, cube) ||
+      !shapes_agree(value, cube, n))
     return false;
   writing.cell = value.n / static_cast<size_t>(n);
   writing.row0 = row0, writing.list = list, writing.from = static_cast<const char*>(value.data);

@@ -83,7 +83,8 @@ static void build(const sync_record *r, sheaf_aips_out *out) {
 }
 
 /* The length, then the record, in one write: nobody sees the one without the other. */
-static int write_record(int fd, const sheaf_aips_out *record, int sync, const char *path, sheaf_error *err) {
+static int write_record(int fd, const sheaf_aips_out *record, int sync, const char *path,
+                        sheaf_error *err) {
   const size_t n = record->n + 4;
   uint8_t *bytes = malloc(n);
   if (!bytes) return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory", path);

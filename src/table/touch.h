@@ -25,9 +25,10 @@ extern "C" {
  * refer to. */
 int sheaf_table_touch(const char *table_path, sheaf_error *err);
 
-/* The same in this process, which must have the table locked or open without locks. *fd is -1 before the first touch of a table;
- * it is table.lock then, which is left open until the process ends. Counters go up by so much that no value casacore writes
- * meanwhile is taken for the one before. Nothing is synced. Callers take turns. */
+/* The same in this process, which must have the table locked or open without locks. *fd is -1
+ * before the first touch of a table; it is table.lock then, which is left open until the process
+ * ends. Counters go up by so much that no value casacore writes meanwhile is taken for the one
+ * before. Nothing is synced. Callers take turns. */
 int sheaf_table_touch_here(const char *table_path, int *fd, sheaf_error *err);
 
 #ifdef __cplusplus

@@ -148,6 +148,22 @@ def test_hostfile(script, tmp_path):
     assert done.stdout == "3\n"
 
 
+def test_unknown_host(tmp_path):
+    """It is named before anything starts."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("localhost slots=1\nno-such-host.invalid slots=2\n")
+    done = run("-hostfile", str(hosts), "/bin/true")
+    assert done.returncode == 1 and done.stdout == ""
+    assert f"{hosts}, line 2: the host 'no-such-host.invalid' is not known here" in done.stderr
+
+
+def test_slurm_may_export(script):
+    """Where a job was made with --export=NONE, srun would start mpirun's daemons without PATH."""
+    program = script('[ "$OMPI_COMM_WORLD_RANK" = 0 ] && echo "$SLURM_EXPORT_ENV"; exit 0')
+    assert run("-n", "1", program, env={"SLURM_EXPORT_ENV": "NONE"}).stdout == "ALL\n"
+    assert run("-n", "1", program, remove=["SLURM_EXPORT_ENV"]).stdout == "\n"
+
+
 @pytest.mark.parametrize("words", [("--version",), ("sheaf", "--version"),
                                    (os.path.join(BIN, "sheaf"), "--version")])
 def test_sheaf_is_put_in_front(words):
