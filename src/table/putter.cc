@@ -131,7 +131,9 @@ int replay(const std::string& path, int fd) {
   Table& table = *new Table(
       name, TableLock(locking ? TableLock::UserLocking : TableLock::NoLocking), Table::Update);
   if (locking && !table.lock(true, LOCK_TRIES))
-    throw Failure(SHEAF_ERR_IO, path + ": another process holds the table's lock");
+    throw Failure(SHEAF_ERR_IO, path +
+                                    ": another process holds the table's lock; close the table "
+                                    "there, and run the task again");
   Head head;
   std::vector<int64_t> rows;
   std::vector<char> data;
