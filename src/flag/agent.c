@@ -130,8 +130,8 @@ static void make_options(sheaf_flag_agent *a, const json_t *v) {
 
 /* Columns of rows that a mode looks at. */
 static unsigned columns_of(const sheaf_flag_agent *a) {
-  const unsigned chunk = SHEAF_ROWS_SCAN | SHEAF_ROWS_FIELD | SHEAF_ROWS_ARRAY |
-                         SHEAF_ROWS_OBSERVATION;
+  const unsigned chunk =
+      SHEAF_ROWS_SCAN | SHEAF_ROWS_FIELD | SHEAF_ROWS_ARRAY | SHEAF_ROWS_OBSERVATION;
   unsigned columns = a->sets_row ? SHEAF_ROWS_FLAG_ROW : 0;
   if (a->mode == SHEAF_FLAG_QUACK) columns |= SHEAF_ROWS_SCAN | SHEAF_ROWS_TIME;
   if (a->mode == SHEAF_FLAG_SUMMARY) columns = chunk | SHEAF_ROWS_ANTENNAS;
@@ -275,4 +275,13 @@ int sheaf_flag_devs_read(const json_t *given, const char *key, json_t **devs, sh
     rc = bad_devs(key, err);
   json_decref(plain);
   return rc;
+}
+
+int sheaf_flag_agents_need_thresholds(const sheaf_flag_agents *agents) {
+  for (size_t i = 0; i < agents->n; i++) {
+    const sheaf_flag_agent *a = &agents->agent[i];
+    if (a->mode == SHEAF_FLAG_RFLAG && (a->rflag.timedev.all <= 0 || a->rflag.freqdev.all <= 0))
+      return 1;
+  }
+  return 0;
 }

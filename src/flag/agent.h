@@ -141,6 +141,8 @@ int sheaf_flag_compile_all(const sheaf_flag_compile *how, const json_t *commands
 int sheaf_flag_agents_make(sheaf_flag_agents *agents, const sheaf_flag_vis *vis,
                            const json_t *value, sheaf_error *err);
 void sheaf_flag_agents_free(sheaf_flag_agents *agents);
+/* 1 when an rflag has to find thresholds in the data. */
+int sheaf_flag_agents_need_thresholds(const sheaf_flag_agents *agents);
 
 /* Thresholds of a timedev or freqdev: a number, rows, or the file's name. */
 int sheaf_flag_devs_read(const json_t *given, const char *key, json_t **devs, sheaf_error *err);

@@ -9,7 +9,7 @@
 #include "kernel/weights.h"
 
 /* What scratch memory is for. */
-enum { KEEP, PLACES, CHANNELS, TAKEN, MAPS, STARTS, MAPSCRATCH, KERNEL, SPECTRA, DATA, RELATED };
+enum { KEEP, PLACES, CHANNELS, TAKEN, MAPS, STARTS, MAPSCRATCH, KERNEL, PART, DATA, RELATED };
 
 static int no_memory(sheaf_error *err) {
   return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for flagging; give more with SHEAF_MEMORY");
@@ -53,7 +53,10 @@ void sheaf_flag_pass_close(sheaf_flag_pass *p) {
   for (size_t i = 0; i < p->agents.n; i++) {
     if (p->lookup) sheaf_flag_lookup_free(p->lookup[i]);
     if (p->counts) sheaf_counts_free(&p->counts[i]);
-    if (p->tally) free(p->tally[i].memory);
+    if (p->tally) {
+      free(p->tally[i].memory);
+      free(p->tally[i].spectra);
+    }
   }
   for (size_t i = 0; i < sizeof p->scratch / sizeof *p->scratch; i++) free(p->scratch[i].memory);
   free(p->lookup);
@@ -73,8 +76,8 @@ typedef struct scene {
   size_t number; /* of the agent */
   const sheaf_flag_agent *agent;
   sheaf_flag_block *block;
-  uint64_t corrs;      /* bits */
-  const int64_t *row;  /* [n] places of its rows; NULL: all */
+  uint64_t corrs;     /* bits */
+  const int64_t *row; /* [n] places of its rows; NULL: all */
   int64_t n;
   int32_t *chan; /* [nsel]; NULL: all */
   int64_t nsel;
@@ -189,9 +192,12 @@ static const float *find_data(scene *s, int *real, sheaf_error *err) {
   const float *weight = column(b, SHEAF_FLAG_COL_WEIGHT);
   *real = s->agent->real;
   switch (s->agent->source) {
-    case SHEAF_FLAG_ON_DATA: return data;
-    case SHEAF_FLAG_ON_CORRECTED: return column(b, SHEAF_FLAG_COL_CORRECTED);
-    case SHEAF_FLAG_ON_MODEL: return model;
+    case SHEAF_FLAG_ON_DATA:
+      return data;
+    case SHEAF_FLAG_ON_CORRECTED:
+      return column(b, SHEAF_FLAG_COL_CORRECTED);
+    case SHEAF_FLAG_ON_MODEL:
+      return model;
     case SHEAF_FLAG_ON_RESIDUAL:
       return difference(s, column(b, SHEAF_FLAG_COL_CORRECTED), model, err);
     case SHEAF_FLAG_ON_RESIDUAL_DATA: return difference(s, data, model, err);
@@ -201,8 +207,10 @@ static const float *find_data(scene *s, int *real, sheaf_error *err) {
       if (column(b, SHEAF_FLAG_COL_WEIGHT_SPECTRUM))
         return column(b, SHEAF_FLAG_COL_WEIGHT_SPECTRUM);
       return weight ? spread(s, DATA, weight, err) : NULL;
-    case SHEAF_FLAG_ON_PARAM: return column(b, SHEAF_FLAG_COL_PARAM);
-    case SHEAF_FLAG_ON_SNR: return column(b, SHEAF_FLAG_COL_SNR);
+    case SHEAF_FLAG_ON_PARAM:
+      return column(b, SHEAF_FLAG_COL_PARAM);
+    case SHEAF_FLAG_ON_SNR:
+      return column(b, SHEAF_FLAG_COL_SNR);
   }
   return NULL;
 }
@@ -236,8 +244,7 @@ static sheaf_flag_place place_of(const sheaf_flag_rows *r, int64_t i) {
 
 static int hit_by_quack(const scene *s, int64_t i) {
   const sheaf_flag_rows *r = &s->block->rows;
-  const sheaf_flag_scan_limits *l =
-      sheaf_flag_lookup_scan(s->pass->lookup[s->number], r->scan[i]);
+  const sheaf_flag_scan_limits *l = sheaf_flag_lookup_scan(s->pass->lookup[s->number], r->scan[i]);
   return l && sheaf_flag_quack(s->agent->quack_options.mode, s->agent->quack_options.interval,
                                l->start, l->stop, r->time[i]);
 }
@@ -273,10 +280,17 @@ static int run_rule(scene *s, sheaf_error *err) {
     const int64_t place = s->row ? s->row[i] : i;
     int is = 0;
     switch (s->agent->mode) {
-      case SHEAF_FLAG_QUACK: is = hit_by_quack(s, place); break;
-      case SHEAF_FLAG_ANTINT: is = hit_by_antint(s, place); break;
-      case SHEAF_FLAG_SHADOW: is = hit_by_shadow(s, place); break;
-      default: is = hit_by_elevation(s, place, err);
+      case SHEAF_FLAG_QUACK:
+        is = hit_by_quack(s, place);
+        break;
+      case SHEAF_FLAG_ANTINT:
+        is = hit_by_antint(s, place);
+        break;
+      case SHEAF_FLAG_SHADOW:
+        is = hit_by_shadow(s, place);
+        break;
+      default:
+        is = hit_by_elevation(s, place, err);
     }
     if (is < 0) return is;
     hit[i] = (uint8_t)is;
@@ -399,18 +413,23 @@ static int quantities_of(const scene *s, sheaf_flag_quantity q[SHEAF_FLAG_QUANTI
 static void *kernel_scratch(scene *s, int nq, sheaf_error *err) {
   const int64_t rows = sheaf_flag_maps_longest(&s->maps);
   const int64_t nchan = sheaf_flag_view_channels(&s->view);
-  const size_t size = s->agent->mode == SHEAF_FLAG_TFCROP
-                          ? sheaf_flag_tfcrop_scratch(rows, nchan, nq)
-                          : s->agent->mode == SHEAF_FLAG_RFLAG
-                                ? sheaf_flag_rflag_scratch(rows, nchan, nq)
-                                : sheaf_flag_extend_scratch(rows, nchan, s->view.ncorr);
+  const size_t size =
+      s->agent->mode == SHEAF_FLAG_TFCROP  ? sheaf_flag_tfcrop_scratch(rows, nchan, nq)
+      : s->agent->mode == SHEAF_FLAG_RFLAG ? sheaf_flag_rflag_scratch(rows, nchan, nq)
+                                           : sheaf_flag_extend_scratch(rows, nchan, s->view.ncorr);
   return scratch(s->pass, KERNEL, size, err);
 }
 
-/* Room for medians of all rows of the maps. */
-static sheaf_flag_spectrum *spectra_room(const scene *s, int nq, sheaf_error *err) {
-  const size_t n = (size_t)s->maps.start[s->maps.nmap] * (size_t)nq;
-  return scratch(s->pass, SPECTRA, (n + 1) * sizeof(sheaf_flag_spectrum), err);
+/* The medians of all rows of the maps, computed where they are not at hand. */
+static sheaf_flag_spectrum *spectra_of(scene *s, const sheaf_flag_quantity *q, int nq, void *memory,
+                                       sheaf_error *err) {
+  sheaf_flag_tally *t = &s->pass->tally[s->number];
+  const int64_t n = s->maps.start[s->maps.nmap] * nq;
+  if (n > 0 && t->nspectrum == n) return t->spectra;
+  if (!sheaf_flag_tally_room(t, n, err)) return NULL;
+  sheaf_flag_rflag_spectra(&s->view, s->original, &s->maps, q, nq, t->spectra, memory);
+  t->nspectrum = n;
+  return t->spectra;
 }
 
 static int run_rflag(scene *s, const sheaf_flag_quantity *q, int nq, sheaf_error *err) {
@@ -421,13 +440,10 @@ static int run_rflag(scene *s, const sheaf_flag_quantity *q, int nq, sheaf_error
                                       .spectralmin = s->agent->rflag.spectralmin,
                                       .spectralmax = s->agent->rflag.spectralmax};
   void *memory = kernel_scratch(s, nq, err);
-  sheaf_flag_spectrum *spectra = memory ? spectra_room(s, nq, err) : NULL;
+  const sheaf_flag_spectrum *spectra = memory ? spectra_of(s, q, nq, memory, err) : NULL;
   if (!spectra) return SHEAF_ERR_NOMEM;
-  if (s->pass->has_medians != s->number + 1)
-    sheaf_flag_rflag_spectra(&s->view, s->original, &s->maps, q, nq, spectra, memory);
-  s->pass->has_medians = 0;
-  s->pass->flagged[s->number] += sheaf_flag_rflag_apply(&s->view, s->original, &s->maps, q, nq,
-                                                        spectra, &o, memory);
+  s->pass->flagged[s->number] +=
+      sheaf_flag_rflag_apply(&s->view, s->original, &s->maps, q, nq, spectra, &o, memory);
   return 0;
 }
 
@@ -467,39 +483,100 @@ static int decide(scene *s, sheaf_error *err) {
   const int nq = quantities_of(s, q);
   if (nq == 0) return 0;
   if (s->agent->mode == SHEAF_FLAG_CLIP) {
-    s->pass->flagged[s->number] += sheaf_flag_clip(&s->view, s->row, s->n, q, nq,
-                                                   s->agent->expression.op, &s->agent->clip);
+    s->pass->flagged[s->number] +=
+        sheaf_flag_clip(&s->view, s->row, s->n, q, nq, s->agent->expression.op, &s->agent->clip);
     if (s->agent->sets_row) clear_rows(s);
     return 0;
   }
   return s->agent->mode == SHEAF_FLAG_RFLAG ? run_rflag(s, q, nq, err) : run_tfcrop(s, q, nq, err);
 }
 
-static int tally_up(scene *s, sheaf_error *err) {
-  sheaf_flag_quantity q[SHEAF_FLAG_QUANTITIES];
+int sheaf_flag_tally_room(sheaf_flag_tally *t, int64_t n, sheaf_error *err) {
+  t->nspectrum = 0;
+  if (n < t->room) return 1;
+  free(t->spectra);
+  t->room = 0;
+  if (!(t->spectra = malloc((size_t)(n + 1) * sizeof *t->spectra))) return no_memory(err), 0;
+  t->room = n + 1;
+  return 1;
+}
+
+int sheaf_flag_tally_channels(sheaf_flag_tally *t, int64_t nchan, sheaf_error *err) {
+  if (t->memory && t->nchan == nchan) return 1;
+  free(t->memory);
+  t->nchan = nchan;
+  t->memory = calloc((size_t)nchan * 4, sizeof *t->memory);
+  return t->memory ? 1 : (no_memory(err), 0);
+}
+
+/* Narrows the view to a part of its channels; *from: the first of them. 0 when there are none. */
+static int64_t narrow(scene *s, const sheaf_flag_share *share, int64_t *from, sheaf_error *err) {
+  const int64_t nchan = sheaf_flag_view_channels(&s->view);
+  if (share->of == 1) return *from = 0, nchan;
+  /* of full vectors */
+  const int64_t to =
+      share->part + 1 < share->of ? nchan * (share->part + 1) / share->of / 16 * 16 : nchan;
+  *from = nchan * share->part / share->of / 16 * 16;
+  const int64_t n = to - *from;
+  int32_t *chan = scratch(s->pass, PART, (size_t)(n + 1) * sizeof *chan, err);
+  if (!chan) return SHEAF_ERR_NOMEM;
+  for (int64_t i = 0; i < n; i++)
+    chan[i] = s->view.chan ? s->view.chan[*from + i] : (int32_t)(*from + i);
+  s->view.chan = chan;
+  s->view.nsel = n;
+  return n;
+}
+
+/* The sums over the channels of the share; medians are at hand. */
+static int sum_up(scene *s, const sheaf_flag_quantity *q, int nq, sheaf_error *err) {
   sheaf_flag_tally *t = &s->pass->tally[s->number];
   const int64_t nchan = sheaf_flag_view_channels(&s->view);
-  const int nq = quantities_of(s, q);
-  if (nq == 0 || nchan == 0) return 0;
-  if (!t->memory || t->nchan != nchan) {
-    free(t->memory);
-    t->nchan = nchan;
-    if (!(t->memory = calloc((size_t)nchan * 4, sizeof *t->memory))) return no_memory(err);
-  }
+  int64_t from;
+  if (!sheaf_flag_tally_channels(t, nchan, err)) return SHEAF_ERR_NOMEM;
+  scene part = *s;
+  const int64_t n = narrow(&part, s->pass->share, &from, err);
+  if (n <= 0) return (int)n;
+  double *sum = t->memory + from;
+  const sheaf_flag_sums time = {sum, sum + nchan}, freq = {sum + 2 * nchan, sum + 3 * nchan};
+  const sheaf_flag_statistics out = {.spectra = t->spectra,
+                                     .time = t->time <= 0 ? &time : NULL,
+                                     .winsize = s->agent->rflag.winsize,
+                                     .freq = t->freq <= 0 ? &freq : NULL};
+  void *memory = kernel_scratch(&part, nq, err);
+  if (!memory) return SHEAF_ERR_NOMEM;
+  sheaf_flag_rflag_statistics(&part.view, s->original, &s->maps, q, nq, &out, memory);
+  return 0;
+}
+
+/* Medians and sums in one go: each row is looked at once. */
+static int tally_all(scene *s, const sheaf_flag_quantity *q, int nq, sheaf_error *err) {
+  sheaf_flag_tally *t = &s->pass->tally[s->number];
+  const int64_t nchan = sheaf_flag_view_channels(&s->view), n = s->maps.start[s->maps.nmap] * nq;
+  void *memory = kernel_scratch(s, nq, err);
+  if (!memory || !sheaf_flag_tally_channels(t, nchan, err) || !sheaf_flag_tally_room(t, n, err))
+    return SHEAF_ERR_NOMEM;
   const sheaf_flag_sums time = {t->memory, t->memory + nchan},
                         freq = {t->memory + 2 * nchan, t->memory + 3 * nchan};
-  void *memory = kernel_scratch(s, nq, err);
-  sheaf_flag_spectrum *spectra = memory ? spectra_room(s, nq, err) : NULL;
-  if (!spectra) return SHEAF_ERR_NOMEM;
   /* The medians are needed anyhow, when the block's flags are set. */
   const sheaf_flag_statistics out = {.medians = 1,
-                                     .spectra = spectra,
+                                     .spectra = t->spectra,
                                      .time = t->time <= 0 ? &time : NULL,
                                      .winsize = s->agent->rflag.winsize,
                                      .freq = t->freq <= 0 ? &freq : NULL};
   sheaf_flag_rflag_statistics(&s->view, s->original, &s->maps, q, nq, &out, memory);
-  s->pass->has_medians = s->number + 1;
+  t->nspectrum = n;
   return 0;
+}
+
+static int tally_up(scene *s, sheaf_error *err) {
+  sheaf_flag_quantity q[SHEAF_FLAG_QUANTITIES];
+  const sheaf_flag_share *share = s->pass->share;
+  const int nq = quantities_of(s, q);
+  if (nq == 0 || sheaf_flag_view_channels(&s->view) == 0) return 0;
+  if (share->medians && share->of == 1) return tally_all(s, q, nq, err);
+  void *memory = kernel_scratch(s, nq, err);
+  if (!memory || !spectra_of(s, q, nq, memory, err)) return SHEAF_ERR_NOMEM;
+  return share->of ? sum_up(s, q, nq, err) : 0;
 }
 
 /* ---- averages ---- */
@@ -594,13 +671,18 @@ static int run_agent(sheaf_flag_pass *p, size_t number, sheaf_flag_block *b, she
   if (rc <= 0) return rc;
   switch (s.agent->mode) {
     case SHEAF_FLAG_MANUAL:
-    case SHEAF_FLAG_UNFLAG: set_rows(&s, NULL); return 0;
-    case SHEAF_FLAG_SUMMARY: return run_summary(&s, err);
+    case SHEAF_FLAG_UNFLAG:
+      set_rows(&s, NULL);
+      return 0;
+    case SHEAF_FLAG_SUMMARY:
+      return run_summary(&s, err);
     case SHEAF_FLAG_CLIP:
     case SHEAF_FLAG_TFCROP:
     case SHEAF_FLAG_RFLAG:
-    case SHEAF_FLAG_EXTEND: return with_data(&s, decide, err);
-    default: return run_rule(&s, err);
+    case SHEAF_FLAG_EXTEND:
+      return with_data(&s, decide, err);
+    default:
+      return run_rule(&s, err);
   }
 }
 
@@ -608,7 +690,7 @@ int sheaf_flag_pass_run(sheaf_flag_pass *p, sheaf_flag_block *b, sheaf_error *er
   int rc = 0;
   if (err) err->code = 0;
   for (size_t i = 0; rc >= 0 && i < p->agents.n; i++) rc = run_agent(p, i, b, err);
-  p->has_medians = 0;
+  sheaf_flag_pass_forget(p);
   return rc < 0 ? rc : 0;
 }
 
@@ -618,17 +700,8 @@ static double dev_of(const sheaf_flag_devs *d, int32_t field, int32_t spw) {
   return d->all;
 }
 
-int sheaf_flag_pass_needs_tally(const sheaf_flag_pass *p) {
-  for (size_t i = 0; i < p->agents.n; i++) {
-    const sheaf_flag_agent *a = &p->agents.agent[i];
-    if (a->mode == SHEAF_FLAG_RFLAG && (a->rflag.timedev.all <= 0 || a->rflag.freqdev.all <= 0))
-      return 1;
-  }
-  return 0;
-}
-
 void sheaf_flag_pass_reset(sheaf_flag_pass *p) {
-  p->has_medians = 0;
+  sheaf_flag_pass_forget(p);
   for (size_t i = 0; i < p->agents.n; i++) {
     sheaf_flag_tally *t = &p->tally[i];
     t->time = t->freq = 0;
@@ -636,8 +709,10 @@ void sheaf_flag_pass_reset(sheaf_flag_pass *p) {
   }
 }
 
-int sheaf_flag_pass_tally(sheaf_flag_pass *p, sheaf_flag_block *b, sheaf_error *err) {
-  p->has_medians = 0;
+int sheaf_flag_pass_tally(sheaf_flag_pass *p, sheaf_flag_block *b, const sheaf_flag_share *share,
+                          sheaf_error *err) {
+  if (share->medians) sheaf_flag_pass_forget(p);
+  p->share = share;
   if (err) err->code = 0;
   for (size_t i = 0; i < p->agents.n; i++) {
     const sheaf_flag_agent *a = &p->agents.agent[i];
@@ -654,7 +729,9 @@ int sheaf_flag_pass_tally(sheaf_flag_pass *p, sheaf_flag_block *b, sheaf_error *
   return 0;
 }
 
-void sheaf_flag_pass_forget(sheaf_flag_pass *p) { p->has_medians = 0; }
+void sheaf_flag_pass_forget(sheaf_flag_pass *p) {
+  for (size_t i = 0; i < p->agents.n; i++) p->tally[i].nspectrum = 0;
+}
 
 int sheaf_flag_pass_settle(sheaf_flag_pass *p, int32_t field, int32_t spw, sheaf_error *err) {
   for (size_t i = 0; i < p->agents.n; i++) {

@@ -32,12 +32,20 @@ typedef struct sheaf_flag_block {
   const sheaf_flag_maps *maps; /* all rows by baseline; NULL: rows in no order */
 } sheaf_flag_block;
 
-/* Sums of one rflag. */
+/* Statistics of one rflag. */
 typedef struct sheaf_flag_tally {
   int64_t nchan;
   double *memory; /* [4][nchan]: time sum, count, freq sum, count */
-  double time, freq; /* thresholds of the buffer, unscaled; < 0: not known */
+  double time, freq; /* thresholds of the buffer, unscaled; <= 0: not known */
+  sheaf_flag_spectrum *spectra; /* [nspectrum] medians of the block that is at hand */
+  int64_t nspectrum, room;      /* nspectrum 0: they are not known */
 } sheaf_flag_tally;
+
+/* What of the statistics is wanted. */
+typedef struct sheaf_flag_share {
+  int medians; /* 1: they are computed; 0: they are at hand (flag/statistics.h) */
+  int64_t part, of; /* sums over part 0 … of - 1 of the channels; of 0: no sums */
+} sheaf_flag_share;
 
 typedef struct sheaf_flag_pass {
   const sheaf_flag_vis *vis;
@@ -46,8 +54,8 @@ typedef struct sheaf_flag_pass {
   sheaf_counts *counts;       /* [agents.n] of summaries */
   int64_t *flagged;           /* [agents.n] flags that changed */
   sheaf_flag_tally *tally;    /* [agents.n] */
+  const sheaf_flag_share *share; /* of the tally at work */
   sheaf_sky *sky;             /* NULL until somebody asks */
-  size_t has_medians;         /* 1 + the rflag whose medians of the tallied block are at hand; or 0 */
   /* scratch */
   struct {
     void *memory;
@@ -64,13 +72,17 @@ void sheaf_flag_pass_close(sheaf_flag_pass *pass);
 int sheaf_flag_pass_run(sheaf_flag_pass *pass, sheaf_flag_block *block, sheaf_error *err);
 
 /* rflag's statistics: reset before a buffer, then every block of it, then the end. Without any
- * automatic threshold there is nothing to do: sheaf_flag_pass_needs_tally is 0. */
-int sheaf_flag_pass_needs_tally(const sheaf_flag_pass *pass);
+ * automatic threshold there is nothing to do (sheaf_flag_agents_need_thresholds). */
 void sheaf_flag_pass_reset(sheaf_flag_pass *pass);
-int sheaf_flag_pass_tally(sheaf_flag_pass *pass, sheaf_flag_block *block, sheaf_error *err);
-/* Between the tally of a block and the run on it nothing may be loaded, unless this is called: the
- * block that is run is another one than was tallied last. */
+int sheaf_flag_pass_tally(sheaf_flag_pass *pass, sheaf_flag_block *block,
+                          const sheaf_flag_share *share, sheaf_error *err);
+/* Medians are kept from the tally of a block to the run on it. To be called before the run on a block
+ * that is not the one tallied last. */
 void sheaf_flag_pass_forget(sheaf_flag_pass *pass);
+/* Room for n spectra, or for sums over nchan channels (zeros, unless there were as many before). 0
+ * without memory. */
+int sheaf_flag_tally_room(sheaf_flag_tally *tally, int64_t n, sheaf_error *err);
+int sheaf_flag_tally_channels(sheaf_flag_tally *tally, int64_t nchan, sheaf_error *err);
 /* Thresholds from the sums, for field and spw of the buffer. */
 int sheaf_flag_pass_settle(sheaf_flag_pass *pass, int32_t field, int32_t spw, sheaf_error *err);
 

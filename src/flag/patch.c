@@ -105,6 +105,36 @@ static int compare_entries(const void *pa, const void *pb) {
   return a->row < b->row ? -1 : a->row > b->row;
 }
 
+/* [name, member, first row, last row, member, …] of a file with these entries, which are in order.
+ */
+static json_t *extent(const char *name, const entry *entries, size_t n) {
+  json_t *list = json_pack("[s]", name);
+  for (size_t i = 0, k; i < n; i = k) {
+    for (k = i + 1; k < n && entries[k].member == entries[i].member;) k++;
+    json_array_append_new(list, json_integer(entries[i].member));
+    json_array_append_new(list, json_integer(entries[i].row));
+    json_array_append_new(list, json_integer(entries[k - 1].row));
+  }
+  return list;
+}
+
+json_t *sheaf_patch_files(const json_t *files, size_t member, int64_t row0, int64_t nrow) {
+  json_t *names = json_array(), *file;
+  size_t i;
+  json_array_foreach((json_t *)files, i, file) {
+    const size_t n = json_array_size(file);
+    for (size_t k = 1; k + 2 < n; k += 3) {
+      if ((size_t)json_integer_value(json_array_get(file, k)) != member ||
+          json_integer_value(json_array_get(file, k + 1)) >= row0 + nrow ||
+          json_integer_value(json_array_get(file, k + 2)) < row0)
+        continue;
+      json_array_append(names, json_array_get(file, 0));
+      break;
+    }
+  }
+  return names;
+}
+
 /* Closes the file and gives it its name. */
 static int end_file(sheaf_patcher *p, sheaf_error *err) {
   char from[4600], to[4600], name[300];
@@ -125,7 +155,7 @@ static int end_file(sheaf_patcher *p, sheaf_error *err) {
   p->fd = -1;
   if (rc < 0 || rename(from, to) < 0)
     SHEAF_TRY(sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "cannot write %s", to));
-  json_array_append_new(p->files, json_string(name));
+  json_array_append_new(p->files, extent(name, p->entries, p->n));
   rc = 0;
 done:
   return rc;
@@ -203,8 +233,8 @@ static int open_patch(patch *p, const char *path, sheaf_error *err) {
     return sheaf_fail_errno(err, SHEAF_ERR_IO, reason, "cannot read %s", path);
   }
   p->size = (size_t)st.st_size;
-  void *bytes = p->size >= sizeof(header) ? mmap(NULL, p->size, PROT_READ, MAP_SHARED, fd, 0)
-                                          : MAP_FAILED;
+  void *bytes =
+      p->size >= sizeof(header) ? mmap(NULL, p->size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
   close(fd);
   if (bytes == MAP_FAILED) return damaged(path, err);
   p->bytes = bytes;

@@ -25,11 +25,14 @@ int sheaf_patcher_open(sheaf_patcher **patcher, const char *folder, const char *
 /* A row and its flags [nchan][ncorr] (bytes 0 and 1); NULL: only FLAG_ROW changes. */
 int sheaf_patcher_add(sheaf_patcher *patcher, size_t member, int64_t row, const uint8_t *flag,
                       int64_t nchan, int64_t ncorr, int row_flag, sheaf_error *err);
-/* *files: names of the files, may be empty. Frees the handle in any case. */
+/* *files: [name, member, first row, last row, member, …] of each file, may be empty. Frees the handle in
+ * any case. */
 int sheaf_patcher_finish(sheaf_patcher *patcher, json_t **files, sheaf_error *err);
 void sheaf_patcher_abandon(sheaf_patcher *patcher);
 
-/* Writes FLAG of rows row0..row0+nrow-1 of a member as the files say. */
+/* Names of those files that may have something about rows row0..row0+nrow-1 of a member. */
+json_t *sheaf_patch_files(const json_t *files, size_t member, int64_t row0, int64_t nrow);
+/* Writes FLAG of rows row0..row0+nrow-1 of a member as the files (names) say. */
 int sheaf_patch_flags(const char *folder, const json_t *files, const char *table, size_t member,
                       int64_t row0, int64_t nrow, int64_t *written, sheaf_error *err);
 /* Writes FLAG_ROW of a member. */

@@ -13,6 +13,7 @@
 #include "flag/patch.h"
 #include "flag/records.h"
 #include "flag/rowscan.h"
+#include "flag/statistics.h"
 #include "kernel/flag_summary.h"
 
 /* A unit at work. */
@@ -72,8 +73,8 @@ static int is_next(const sheaf_flag_block *b, int64_t i) {
          (!b->rows.members || b->rows.members[i + 1] == b->rows.members[i]);
 }
 
-/* How many unchanged rows from i on lie between changed ones: they are written as well, as they are,
- * because a run of rows is one write. */
+/* How many unchanged rows from i on lie between changed ones: they are written as well, as they
+ * are, because a run of rows is one write. */
 static int64_t count_between(const unit *u, const sheaf_flag_block *b, int64_t i) {
   enum { MOST = 16 };
   if (i == 0 || !is_next(b, i - 1)) return 0;
@@ -84,13 +85,13 @@ static int64_t count_between(const unit *u, const sheaf_flag_block *b, int64_t i
 
 static int patch_row(unit *u, const sheaf_flag_block *b, int64_t i, int what, sheaf_error *err) {
   u->rows |= what >> 1;
-  return sheaf_patcher_add(
-      u->patcher, b->rows.members ? b->rows.members[i] : b->rows.member, b->rows.row[i],
-      what & 1 ? b->flag + i * b->nchan * b->ncorr : NULL, b->nchan, b->ncorr,
-      !(what & 2)      ? SHEAF_PATCH_ROW_STAYS
-      : b->flag_row[i] ? SHEAF_PATCH_ROW_SET
-                       : SHEAF_PATCH_ROW_CLEAR,
-      err);
+  return sheaf_patcher_add(u->patcher, b->rows.members ? b->rows.members[i] : b->rows.member,
+                           b->rows.row[i], what & 1 ? b->flag + i * b->nchan * b->ncorr : NULL,
+                           b->nchan, b->ncorr,
+                           !(what & 2)      ? SHEAF_PATCH_ROW_STAYS
+                           : b->flag_row[i] ? SHEAF_PATCH_ROW_SET
+                                            : SHEAF_PATCH_ROW_CLEAR,
+                           err);
 }
 
 /* What became of a block. */
@@ -129,8 +130,8 @@ static int finish_unit(unit *u, json_t **value, sheaf_error *err) {
 /* ---- rows ---- */
 
 /* Rows of one data description and one shape. */
-static int run_stretch(unit *u, const sheaf_flag_rows *rows, int64_t from, int64_t n,
-                       int64_t nchan, int64_t ncorr, sheaf_error *err) {
+static int run_stretch(unit *u, const sheaf_flag_rows *rows, int64_t from, int64_t n, int64_t nchan,
+                       int64_t ncorr, sheaf_error *err) {
 #define PART(array) rows->array ? rows->array + from : NULL
   sheaf_flag_block b = {.nchan = nchan,
                         .ncorr = ncorr,
@@ -171,12 +172,12 @@ static int64_t choose(unit *u, sheaf_flag_rows *r, uint8_t **keep, sheaf_error *
     if (rc < 0) return rc;
     for (int64_t k = 0; rc && k < r->n; k++) all[k] |= one[k];
   }
-#define PACK(array, type)                                      \
-  do {                                                         \
-    type *to = (type *)(uintptr_t)r->array;                    \
-    int64_t at = 0;                                            \
-    for (int64_t k = 0; to && k < r->n; k++)                   \
-      if (all[k]) to[at++] = to[k];                            \
+#define PACK(array, type)                    \
+  do {                                       \
+    type *to = (type *)(uintptr_t)r->array;  \
+    int64_t at = 0;                          \
+    for (int64_t k = 0; to && k < r->n; k++) \
+      if (all[k]) to[at++] = to[k];          \
   } while (0)
   PACK(row, int64_t);
   PACK(time, double);
@@ -208,8 +209,8 @@ static int run_rows(void *user, const sheaf_flag_rows *given, sheaf_error *err) 
     if (rc < 0) return rc;
     const int64_t most = sheaf_flag_loader_rows(u->loader, nchan, ncorr);
     for (n = 1; i + n < rows.n && n < most; n++) {
-      rc = sheaf_flag_loader_shape(u->loader, rows.member, rows.row[i + n], &more[0], &more[1],
-                                   err);
+      rc =
+          sheaf_flag_loader_shape(u->loader, rows.member, rows.row[i + n], &more[0], &more[1], err);
       if (rc < 0) return rc;
       if (more[0] != nchan || more[1] != ncorr) break;
     }
@@ -257,8 +258,7 @@ static int read_records(unit *u, int64_t first, int64_t n, sheaf_error *err) {
   while (rc >= 0 && (rc = sheaf_recreader_next(&reader, &record, err)) > 0 && i < n)
     memcpy(&u->records[i++], record, sizeof *u->records);
   if (rc >= 0) sheaf_recreader_close(&reader);
-  if (rc >= 0 && i < n)
-    rc = sheaf_fail(err, SHEAF_ERR_INTERNAL, "the file of rows is too short");
+  if (rc >= 0 && i < n) rc = sheaf_fail(err, SHEAF_ERR_INTERNAL, "the file of rows is too short");
   return rc < 0 ? rc : 0;
 }
 
@@ -325,8 +325,7 @@ static int arrange(unit *u, piece *p, sheaf_error *err) {
   double *time = take(&at, k * 8), *centroid = take(&at, k * 8);
   int32_t *ints[8];
   for (int i = 0; i < 8; i++) ints[i] = take(&at, k * 4);
-  for (int64_t i = 0; i < n; i++)
-    order[i] = (placed){u->records[i].row, i, u->records[i].member};
+  for (int64_t i = 0; i < n; i++) order[i] = (placed){u->records[i].row, i, u->records[i].member};
   qsort(order, (size_t)n, sizeof *order, compare_placed);
   for (int64_t i = 0; i < n; i++) {
     const sheaf_flag_record *r = &u->records[order[i].index];
@@ -391,24 +390,52 @@ static int run_piece(unit *u, piece *p, sheaf_error *err) {
   return rc < 0 ? rc : patch_block(u, &p->block, err);
 }
 
+/* Where the medians of a piece are. */
+static const char *medians_path(const unit *u, const json_t *numbers, char path[4600]) {
+  snprintf(path, 4600, "%s/medians.%lld", sheaf_value_str(u->common, "folder", ""),
+           (long long)json_integer_value(json_array_get(numbers, 0)));
+  return path;
+}
+
+/* The sums of a buffer that other units have made. */
+static int collect_sums(unit *u, const json_t *sums, sheaf_error *err) {
+  size_t i;
+  json_t *name;
+  int rc = 0;
+  json_array_foreach((json_t *)sums, i, name) {
+    char path[4600];
+    snprintf(path, sizeof path, "%s/%s", sheaf_value_str(u->common, "folder", ""),
+             json_string_value(name));
+    if ((rc = sheaf_flag_sums_add(&u->pass, path, err)) < 0) break;
+  }
+  return rc;
+}
+
+static const sheaf_flag_share everything = {.medians = 1, .part = 0, .of = 1};
+
 /* The pieces from..to-1 of one buffer. */
 static int run_buffer(unit *u, const json_t *pieces, size_t from, size_t to, sheaf_error *err) {
   piece p;
+  char path[4600];
   int rc = 0, loaded = 0;
-  const json_t *first = json_array_get(pieces, from);
-  const int tally = sheaf_flag_pass_needs_tally(&u->pass);
+  const json_t *first = json_array_get(pieces, from), *sums = json_object_get(u->args, "sums");
+  const int tally = !sums && sheaf_flag_agents_need_thresholds(&u->pass.agents);
   sheaf_flag_pass_reset(&u->pass);
   for (size_t i = from; tally && i < to; i++) {
     SHEAF_TRY(load_piece(u, json_array_get(pieces, i), &p, err));
-    if (p.n) SHEAF_TRY(sheaf_flag_pass_tally(&u->pass, &p.block, err));
+    if (p.n) SHEAF_TRY(sheaf_flag_pass_tally(&u->pass, &p.block, &everything, err));
     loaded = to - from == 1;
   }
+  SHEAF_TRY(collect_sums(u, sums, err));
   SHEAF_TRY(sheaf_flag_pass_settle(&u->pass, number_of(first, 3),
                                    u->vis.spw_of[number_of(first, 4)], err));
   for (size_t i = from; i < to; i++) {
+    const json_t *numbers = json_array_get(pieces, i);
     if (!loaded) {
       sheaf_flag_pass_forget(&u->pass);
-      SHEAF_TRY(load_piece(u, json_array_get(pieces, i), &p, err));
+      SHEAF_TRY(load_piece(u, numbers, &p, err));
+      if (sums && p.n)
+        SHEAF_TRY(sheaf_flag_medians_read(&u->pass, medians_path(u, numbers, path), err));
     }
     if (p.n) SHEAF_TRY(run_piece(u, &p, err));
   }
@@ -419,22 +446,24 @@ done:
 /* rflag's thresholds over all pieces, which are of one field and spw. */
 static int calculate(unit *u, const json_t *pieces, sheaf_error *err) {
   int rc = 0;
+  const json_t *sums = json_object_get(u->args, "sums");
   const int field = number_of(json_array_get(pieces, 0), 3);
   const int spw = u->vis.spw_of[number_of(json_array_get(pieces, 0), 4)];
   sheaf_flag_pass_reset(&u->pass);
-  for (size_t i = 0; i < json_array_size(pieces); i++) {
+  for (size_t i = 0; !sums && i < json_array_size(pieces); i++) {
     piece p;
     SHEAF_TRY(load_piece(u, json_array_get(pieces, i), &p, err));
-    if (p.n) SHEAF_TRY(sheaf_flag_pass_tally(&u->pass, &p.block, err));
+    if (p.n) SHEAF_TRY(sheaf_flag_pass_tally(&u->pass, &p.block, &everything, err));
     sheaf_progress_add(p.n);
   }
+  SHEAF_TRY(collect_sums(u, sums, err));
   SHEAF_TRY(sheaf_flag_pass_settle(&u->pass, field, spw, err));
   u->devs = json_array();
   for (size_t i = 0; i < u->pass.agents.n; i++) {
     const sheaf_flag_tally *t = &u->pass.tally[i];
     if (u->pass.agents.agent[i].mode == SHEAF_FLAG_RFLAG && t->memory)
-      json_array_append_new(u->devs, json_pack("[I,i,i,f,f]", (json_int_t)i, field, spw, t->time,
-                                               t->freq));
+      json_array_append_new(u->devs,
+                            json_pack("[I,i,i,f,f]", (json_int_t)i, field, spw, t->time, t->freq));
   }
 done:
   return rc < 0 ? rc : 0;
@@ -461,6 +490,64 @@ int sheaf_flag_unit_buffers(const json_t *common, const json_t *args, json_t **v
   return rc;
 }
 
+/* ---- statistics of a large buffer ---- */
+
+static int give_number(json_t **value, int64_t n, sheaf_error *err) {
+  *value = json_integer(n);
+  return *value ? 0 : sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for a result");
+}
+
+int sheaf_flag_unit_medians(const json_t *common, const json_t *args, json_t **value,
+                            sheaf_error *err) {
+  static const sheaf_flag_share medians = {.medians = 1};
+  const json_t *pieces = json_object_get(args, "pieces");
+  char path[4600];
+  unit u;
+  int rc = open_unit(&u, common, args, err);
+  if (rc >= 0) sheaf_flag_pass_reset(&u.pass);
+  for (size_t i = 0; rc >= 0 && i < json_array_size(pieces); i++) {
+    const json_t *numbers = json_array_get(pieces, i);
+    piece p;
+    rc = load_piece(&u, numbers, &p, err);
+    if (rc < 0 || p.n == 0) continue;
+    rc = sheaf_flag_pass_tally(&u.pass, &p.block, &medians, err);
+    if (rc >= 0) rc = sheaf_flag_medians_write(&u.pass, medians_path(&u, numbers, path), err);
+    sheaf_progress_add(p.n);
+  }
+  if (rc >= 0) rc = give_number(value, 0, err);
+  close_unit(&u);
+  return rc;
+}
+
+int sheaf_flag_unit_sums(const json_t *common, const json_t *args, json_t **value,
+                         sheaf_error *err) {
+  const json_t *pieces = json_object_get(args, "pieces");
+  const sheaf_flag_share share = {.part = sheaf_value_int(args, "part", 0),
+                                  .of = sheaf_value_int(args, "of", 1)};
+  char path[4600];
+  int64_t n = 0;
+  unit u;
+  int rc = open_unit(&u, common, args, err);
+  if (rc >= 0) sheaf_flag_pass_reset(&u.pass);
+  for (size_t i = 0; rc >= 0 && i < json_array_size(pieces); i++) {
+    const json_t *numbers = json_array_get(pieces, i);
+    piece p;
+    rc = load_piece(&u, numbers, &p, err);
+    if (rc < 0 || p.n == 0) continue;
+    rc = sheaf_flag_medians_read(&u.pass, medians_path(&u, numbers, path), err);
+    if (rc >= 0) rc = sheaf_flag_pass_tally(&u.pass, &p.block, &share, err);
+    n += p.n;
+    sheaf_progress_add(n / share.of);
+    n %= share.of;
+  }
+  snprintf(path, sizeof path, "%s/%s", sheaf_value_str(common, "folder", ""),
+           sheaf_value_str(args, "stem", "sums"));
+  if (rc >= 0) rc = sheaf_flag_sums_write(&u.pass, path, err);
+  if (rc >= 0) rc = give_number(value, 0, err);
+  close_unit(&u);
+  return rc;
+}
+
 /* ---- writing ---- */
 
 static const char *member_path(const json_t *common, const json_t *args) {
@@ -470,16 +557,11 @@ static const char *member_path(const json_t *common, const json_t *args) {
   return path ? path : "";
 }
 
-static int give_number(json_t **value, int64_t n, sheaf_error *err) {
-  *value = json_integer(n);
-  return *value ? 0 : sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for a result");
-}
-
 int sheaf_flag_unit_apply(const json_t *common, const json_t *args, json_t **value,
                           sheaf_error *err) {
   int64_t written = 0;
   const int rc = sheaf_patch_flags(
-      sheaf_value_str(common, "folder", ""), json_object_get(common, "files"),
+      sheaf_value_str(common, "folder", ""), json_object_get(args, "files"),
       member_path(common, args), (size_t)sheaf_value_int(args, "member", 0),
       sheaf_value_int(args, "row0", 0), sheaf_value_int(args, "nrow", 0), &written, err);
   return rc < 0 ? rc : give_number(value, written, err);
@@ -488,9 +570,8 @@ int sheaf_flag_unit_apply(const json_t *common, const json_t *args, json_t **val
 int sheaf_flag_unit_apply_rows(const json_t *common, const json_t *args, json_t **value,
                                sheaf_error *err) {
   int64_t written = 0;
-  const int rc =
-      sheaf_patch_rows(sheaf_value_str(common, "folder", ""), json_object_get(common, "files"),
-                       member_path(common, args), (size_t)sheaf_value_int(args, "member", 0),
-                       &written, err);
+  const int rc = sheaf_patch_rows(sheaf_value_str(common, "folder", ""),
+                                  json_object_get(args, "files"), member_path(common, args),
+                                  (size_t)sheaf_value_int(args, "member", 0), &written, err);
   return rc < 0 ? rc : give_number(value, written, err);
 }

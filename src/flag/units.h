@@ -4,7 +4,7 @@
  *
  * All have {"vis": of sheaf_flag_vis_value, "run": of sheaf_flag_compile_all, "folder": the scratch
  * directory, "write": bool} in common. Units that run commands give {"flagged": [n], "counts":
- * [...], "files": [patches], "rows": bool, "devs": [...]}. */
+ * [...], "files": [patches, as patch.h lists them], "rows": bool, "devs": [...]}. */
 #ifndef SHEAF_FLAG_UNITS_H
 #define SHEAF_FLAG_UNITS_H
 
@@ -16,13 +16,22 @@
 int sheaf_flag_unit_rows(const json_t *common, const json_t *args, json_t **value,
                          sheaf_error *err);
 /* All commands on {"pieces": [[first, n, buffer, field, ddid], …]} of the file "records". With
- * "calculate" in common: only rflag's thresholds over all of them. */
+ * "calculate" in common: only rflag's thresholds over all of them. With "sums", files of
+ * flagging.sums over the whole of the one buffer (or field and spw) they are of: they are not tallied,
+ * and their medians are read. */
 int sheaf_flag_unit_buffers(const json_t *common, const json_t *args, json_t **value,
                             sheaf_error *err);
-/* Writes FLAG of {"member", "row0", "nrow"} from the patches "files" of common. */
+/* rflag's medians of spectra of {"pieces"}, each into a file of its own (flag/statistics.h). */
+int sheaf_flag_unit_medians(const json_t *common, const json_t *args, json_t **value,
+                            sheaf_error *err);
+/* rflag's sums over all "pieces" of a buffer (or field and spw), of part "part" of "of" parts of the
+ * channels, into the file "stem"; their medians have been computed. */
+int sheaf_flag_unit_sums(const json_t *common, const json_t *args, json_t **value,
+                         sheaf_error *err);
+/* Writes FLAG of {"member", "row0", "nrow"} from the patches {"files"}. */
 int sheaf_flag_unit_apply(const json_t *common, const json_t *args, json_t **value,
                           sheaf_error *err);
-/* Writes FLAG_ROW of {"member"}. */
+/* Writes FLAG_ROW of {"member"} from {"files"}. */
 int sheaf_flag_unit_apply_rows(const json_t *common, const json_t *args, json_t **value,
                                sheaf_error *err);
 /* For quackincrement: [scan, first, last, …] over the rows that the first command selects and that

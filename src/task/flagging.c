@@ -16,6 +16,7 @@
 #include "flag/commandtext.h"
 #include "flag/counts.h"
 #include "flag/loader.h"
+#include "flag/patch.h"
 #include "flag/prepare.h"
 #include "flag/records.h"
 #include "flag/tables.h"
@@ -25,12 +26,12 @@
 #include "ms/inplace.h"
 #include "ms/ledger.h"
 #include "task/flagdata.h"
+#include "task/flagging_cut.h"
 #include "task/inplace_task.h"
 
 enum { UNIT_SAMPLES = 1 << 22, LEAST_ROWS = 2048 };
 /* A buffer of rflag that is not larger is read once; others are best where a cache holds them. */
 static const int64_t rflag_bytes = (int64_t)40 << 20, piece_bytes = (int64_t)8 << 20;
-static const int64_t unit_bytes = (int64_t)24 << 20;
 
 typedef struct run {
   sheaf_job *job;
@@ -58,39 +59,8 @@ static int no_memory(sheaf_error *err) {
 
 typedef int merge_unit(void *user, size_t index, const json_t *value, sheaf_error *err);
 
-/* A list of units as it is made. */
-typedef struct units {
-  sheaf_unit *unit;
-  size_t n, room;
-} units;
-
-static int add_unit(units *u, const char *label, int64_t cost, json_t *args, sheaf_error *err) {
-  if (u->n == u->room) {
-    const size_t room = 2 * u->room + 64;
-    sheaf_unit *more = realloc(u->unit, room * sizeof *more);
-    if (!more) {
-      json_decref(args);
-      return no_memory(err);
-    }
-    u->unit = more;
-    u->room = room;
-  }
-  char *copy = strdup(label);
-  u->unit[u->n++] = (sheaf_unit){.label = copy, .cost = cost, .args = args};
-  return copy && args ? 0 : no_memory(err);
-}
-
-static void free_units(units *u) {
-  for (size_t i = 0; i < u->n; i++) {
-    free((char *)u->unit[i].label);
-    json_decref(u->unit[i].args);
-  }
-  free(u->unit);
-  *u = (units){0};
-}
-
-static int run_round(run *r, const char *work, json_t *common, units *u, merge_unit *merge,
-                     sheaf_error *err) {
+static int run_round(run *r, const char *work, json_t *common, sheaf_flag_units *u,
+                     merge_unit *merge, sheaf_error *err) {
   if (!common) return no_memory(err);
   const sheaf_round round = {
       .work = work, .common = common, .units = u->unit, .nunit = u->n, .merge = merge, .user = r};
@@ -105,7 +75,7 @@ static json_t *make_common(const run *r) {
 }
 
 /* Units of rows of a member: about `samples` flags each. */
-static int cut_member(const run *r, size_t m, int64_t step, units *u, sheaf_error *err) {
+static int cut_member(const run *r, size_t m, int64_t step, sheaf_flag_units *u, sheaf_error *err) {
   const int64_t nrow = r->vis.first[m + 1] - r->vis.first[m];
   char label[300], name[256];
   sheaf_path_base(r->vis.member[m], name, sizeof name);
@@ -115,16 +85,17 @@ static int cut_member(const run *r, size_t m, int64_t step, units *u, sheaf_erro
     snprintf(stem, sizeof stem, "p%zu", u->n);
     snprintf(label, sizeof label, "%.200s rows %lld-%lld", name, (long long)row,
              (long long)(row + n - 1));
-    const int rc = add_unit(u, label, n,
-                            json_pack("{s:I, s:I, s:I, s:s}", "member", (json_int_t)m, "row0",
-                                      (json_int_t)row, "nrow", (json_int_t)n, "stem", stem),
-                            err);
+    const int rc =
+        sheaf_flag_units_add(u, label, n,
+                             json_pack("{s:I, s:I, s:I, s:s}", "member", (json_int_t)m, "row0",
+                                       (json_int_t)row, "nrow", (json_int_t)n, "stem", stem),
+                             err);
     if (rc < 0) return rc;
   }
   return 0;
 }
 
-static int cut_rows(const run *r, units *u, sheaf_error *err) {
+static int cut_rows(const run *r, sheaf_flag_units *u, sheaf_error *err) {
   int64_t cell = 1;
   for (size_t i = 0; i < r->vis.nddid; i++) {
     const int64_t n = r->vis.nchan[r->vis.spw_of[i]] * (int64_t)r->vis.ncorr[r->vis.pol_of[i]];
@@ -170,68 +141,15 @@ static int has_rflag(const run *r) {
   return 0;
 }
 
-static int same_window(const run *r, const sheaf_flag_piece *a, const sheaf_flag_piece *b) {
-  return a->field == b->field && r->vis.spw_of[a->ddid] == r->vis.spw_of[b->ddid];
-}
-
-static int add_piece_unit(units *u, json_t *list, int64_t bytes, sheaf_error *err) {
-  char label[64], stem[64];
-  snprintf(stem, sizeof stem, "p%zu", u->n);
-  snprintf(label, sizeof label, "buffers %lld-%lld",
-           (long long)json_integer_value(json_array_get(json_array_get(list, 0), 2)),
-           (long long)json_integer_value(
-               json_array_get(json_array_get(list, json_array_size(list) - 1), 2)));
-  return add_unit(u, label, bytes, json_pack("{s:o, s:s}", "pieces", list, "stem", stem), err);
-}
-
-/* Pieces are put together to units: what must be in one (a buffer of rflag), and small ones. */
-static int group_pieces(const run *r, const sheaf_flag_piece *p, size_t n, units *u,
-                        sheaf_error *err) {
-  const int whole = has_rflag(r);
-  int rc = 0;
-  for (size_t i = 0, k; rc >= 0 && i < n; i = k) {
-    json_t *list = json_array();
-    int64_t bytes = 0;
-    for (k = i; k < n; k++) {
-      const int bound = k > i && whole && p[k].buffer == p[k - 1].buffer;
-      if (k > i && !bound && bytes + p[k].bytes > unit_bytes) break;
-      json_array_append_new(
-          list, json_pack("[I,I,i,i,i]", (json_int_t)p[k].first, (json_int_t)p[k].n, p[k].buffer,
-                          p[k].field, p[k].ddid));
-      bytes += p[k].bytes;
-    }
-    rc = add_piece_unit(u, list, bytes, err);
-  }
-  return rc;
-}
-
-/* For action='calculate': all pieces of a field and spw in one unit. */
-static int group_windows(const run *r, const sheaf_flag_piece *p, size_t n, units *u,
-                         sheaf_error *err) {
-  uint8_t *done = calloc(n + 1, 1);
-  int rc = done ? 0 : no_memory(err);
-  for (size_t i = 0; rc >= 0 && i < n; i++) {
-    if (done[i]) continue;
-    json_t *list = json_array();
-    int64_t bytes = 0;
-    for (size_t k = i; k < n; k++) {
-      if (done[k] || !same_window(r, &p[i], &p[k])) continue;
-      done[k] = 1;
-      bytes += p[k].bytes;
-      json_array_append_new(
-          list, json_pack("[I,I,i,i,i]", (json_int_t)p[k].first, (json_int_t)p[k].n, p[k].buffer,
-                          p[k].field, p[k].ddid));
-    }
-    rc = add_piece_unit(u, list, bytes, err);
-  }
-  free(done);
-  return rc;
-}
-
-static int cut_buffers(run *r, units *u, sheaf_error *err) {
+static int cut_buffers(run *r, sheaf_flag_rounds *rounds, sheaf_error *err) {
   sheaf_flag_loader *loader = NULL;
   sheaf_flag_piece *pieces = NULL;
   size_t n = 0;
+  const int nserver = sheaf_job_nserver(r->job);
+  sheaf_flag_cut cut = {.vis = &r->vis,
+                        .thresholds = sheaf_flag_agents_need_thresholds(&r->agents),
+                        .calculate = r->what->calculate && has_rflag(r),
+                        .nworker = nserver ? nserver : sheaf_threads()};
   int64_t *bytes = calloc(r->vis.nddid + 1, sizeof *bytes);
   int rc = bytes ? sheaf_flag_loader_open(&loader, &r->vis, &r->agents, err) : no_memory(err);
   for (size_t i = 0; rc >= 0 && i < r->vis.nddid; i++)
@@ -240,13 +158,12 @@ static int cut_buffers(run *r, units *u, sheaf_error *err) {
   sheaf_flag_loader_close(loader);
   const int64_t share = ((int64_t)96 << 20) / sheaf_threads(), half = sheaf_memory_budget() / 12;
   const int64_t budget = half < share ? half : share,
-                want = has_rflag(r) ? rflag_bytes : piece_bytes;
+                want = cut.thresholds && cut.nworker == 1 ? rflag_bytes : piece_bytes;
+  cut.whole_bytes = budget < rflag_bytes ? budget : rflag_bytes;
   if (rc >= 0)
     rc = sheaf_flag_records_pieces(r->by_baseline, r->nbaseline, bytes,
                                    budget < want ? budget : want, &pieces, &n, err);
-  if (rc >= 0)
-    rc = r->what->calculate && has_rflag(r) ? group_windows(r, pieces, n, u, err)
-                                            : group_pieces(r, pieces, n, u, err);
+  if (rc >= 0) rc = sheaf_flag_rounds_make(rounds, &cut, pieces, n, err);
   free(bytes);
   free(pieces);
   return rc;
@@ -269,7 +186,7 @@ static int merge_bad_times(void *user, size_t index, const json_t *value, sheaf_
 }
 
 /* A list that units make together; r->devs lends its place. */
-static int gather(run *r, const char *work, json_t *common, units *u, merge_unit *merge,
+static int gather(run *r, const char *work, json_t *common, sheaf_flag_units *u, merge_unit *merge,
                   json_t **list, sheaf_error *err) {
   r->devs = json_array();
   const int rc = run_round(r, work, common, u, merge, err);
@@ -282,7 +199,7 @@ static int find_scans(run *r, size_t number, json_t *tables, sheaf_error *err) {
   json_t *scans = NULL;
   int rc;
   if (r->agents.agent[number].quack_options.increment) {
-    units u = {0};
+    sheaf_flag_units u = {0};
     json_t *common = make_common(r);
     json_object_set_new(common, "agent", json_integer((json_int_t)number));
     rc = cut_rows(r, &u, err);
@@ -290,7 +207,7 @@ static int find_scans(run *r, size_t number, json_t *tables, sheaf_error *err) {
       rc = gather(r, "flagging.unflagged", common, &u, merge_scans, &scans, err);
     else
       json_decref(common);
-    free_units(&u);
+    sheaf_flag_units_free(&u);
   } else {
     rc = sheaf_flag_scan_table(&r->vis, &r->agents, number, &scans, err);
   }
@@ -299,7 +216,7 @@ static int find_scans(run *r, size_t number, json_t *tables, sheaf_error *err) {
 }
 
 /* Cuts the records by time where the time changes. */
-static int cut_times(run *r, units *u, sheaf_error *err) {
+static int cut_times(run *r, sheaf_flag_units *u, sheaf_error *err) {
   enum { STEP = 1 << 18 };
   const sheaf_recspan span = {r->by_time, 0, r->ntime};
   sheaf_recreader reader;
@@ -311,7 +228,7 @@ static int cut_times(run *r, units *u, sheaf_error *err) {
   while ((rc = sheaf_recreader_next(&reader, &record, err)) > 0) {
     const sheaf_flag_record *now = record;
     if (at - first >= STEP && now->time != before.time) {
-      rc = add_unit(
+      rc = sheaf_flag_units_add(
           u, "times", at - first,
           json_pack("{s:I, s:I}", "first", (json_int_t)first, "n", (json_int_t)(at - first)), err);
       if (rc < 0) break;
@@ -322,7 +239,7 @@ static int cut_times(run *r, units *u, sheaf_error *err) {
   }
   sheaf_recreader_close(&reader);
   if (rc >= 0 && at > first)
-    rc = add_unit(
+    rc = sheaf_flag_units_add(
         u, "times", at - first,
         json_pack("{s:I, s:I}", "first", (json_int_t)first, "n", (json_int_t)(at - first)), err);
   return rc;
@@ -346,7 +263,7 @@ static int list_bad_times(const json_t *list, sheaf_error *err) {
 }
 
 static int find_bad_times(run *r, size_t number, json_t *tables, sheaf_error *err) {
-  units u = {0};
+  sheaf_flag_units u = {0};
   json_t *bad = NULL;
   int rc = need_time_order(r, err);
   if (rc >= 0) rc = cut_times(r, &u, err);
@@ -359,7 +276,7 @@ static int find_bad_times(run *r, size_t number, json_t *tables, sheaf_error *er
   const json_t *agent = json_array_get(json_object_get(r->compiled, "agents"), number);
   if (rc >= 0 && bad && sheaf_value_int(agent, "verbose", 0)) rc = list_bad_times(bad, err);
   if (bad) json_object_set_new(tables, "bad", bad);
-  free_units(&u);
+  sheaf_flag_units_free(&u);
   return rc;
 }
 
@@ -404,26 +321,43 @@ static int merge_results(void *user, size_t index, const json_t *value, sheaf_er
   return rc;
 }
 
-static int run_commands(run *r, sheaf_error *err) {
-  units u = {0};
-  const int buffers = r->agents.buffers;
-  int rc = buffers ? make_buffers(r, err) : 0;
+static json_t *commands_common(const run *r) {
+  json_t *common = make_common(r);
+  if (r->what->calculate && has_rflag(r)) json_object_set_new(common, "calculate", json_true());
+  return common;
+}
+
+static int run_on_rows(run *r, sheaf_error *err) {
+  sheaf_flag_units u = {0};
+  int rc = cut_rows(r, &u, err);
+  sheaf_progress_begin(r->write ? "flagging" : "reading flags", r->vis.first[r->vis.nmember],
+                       "rows");
+  if (rc >= 0) rc = run_round(r, "flagging.rows", commands_common(r), &u, merge_results, err);
+  sheaf_progress_end();
+  sheaf_flag_units_free(&u);
+  return rc;
+}
+
+static int run_on_buffers(run *r, sheaf_error *err) {
+  sheaf_flag_rounds rounds = {0};
+  int rc = make_buffers(r, err);
   if (rc >= 0 && r->what->per_member && has_rflag(r) && r->vis.nmember == 1)
     sheaf_log(SHEAF_LOG_WARN,
               "rflagpersubms=True: %s has no sub-MSs of its own; thresholds are those of all data",
               r->vis.path);
-  if (rc >= 0) rc = buffers ? cut_buffers(r, &u, err) : cut_rows(r, &u, err);
-  if (rc >= 0) {
-    json_t *common = make_common(r);
-    if (r->what->calculate && has_rflag(r)) json_object_set_new(common, "calculate", json_true());
-    sheaf_progress_begin(r->write ? "flagging" : "reading flags",
-                         buffers ? r->nbaseline : r->vis.first[r->vis.nmember], "rows");
-    rc = run_round(r, buffers ? "flagging.buffers" : "flagging.rows", common, &u, merge_results,
-                   err);
-    sheaf_progress_end();
-  }
-  free_units(&u);
+  if (rc >= 0) rc = cut_buffers(r, &rounds, err);
+  sheaf_progress_begin(r->write ? "flagging" : "reading flags", r->nbaseline + rounds.nrow, "rows");
+  if (rc >= 0) rc = run_round(r, "flagging.medians", make_common(r), &rounds.medians, NULL, err);
+  if (rc >= 0) rc = run_round(r, "flagging.sums", make_common(r), &rounds.sums, NULL, err);
+  if (rc >= 0)
+    rc = run_round(r, "flagging.buffers", commands_common(r), &rounds.commands, merge_results, err);
+  sheaf_progress_end();
+  sheaf_flag_rounds_free(&rounds);
   return rc;
+}
+
+static int run_commands(run *r, sheaf_error *err) {
+  return r->agents.buffers ? run_on_buffers(r, err) : run_on_rows(r, err);
 }
 
 /* ---- writing ---- */
@@ -441,8 +375,7 @@ static int merge_rows(void *user, size_t index, const json_t *value, sheaf_error
 }
 
 static json_t *apply_common(const run *r) {
-  return json_pack("{s:o, s:s, s:O}", "vis", sheaf_flag_vis_value(&r->vis), "folder", r->folder,
-                   "files", r->files);
+  return json_pack("{s:o, s:s}", "vis", sheaf_flag_vis_value(&r->vis), "folder", r->folder);
 }
 
 static int apply_flags(run *r, sheaf_error *err) {
@@ -450,27 +383,38 @@ static int apply_flags(run *r, sheaf_error *err) {
   const sheaf_inplace_cut cut = {.written = written, .nwritten = 1};
   sheaf_inplace_unit *cuts = NULL;
   size_t n = 0;
-  units u = {0};
+  sheaf_flag_units u = {0};
   int rc = sheaf_inplace_units(r->inplace, &cut, &cuts, &n, err);
-  for (size_t i = 0; rc >= 0 && i < n; i++)
-    rc = add_unit(&u, cuts[i].label, cuts[i].cost,
-                  json_pack("{s:I, s:I, s:I}", "member", (json_int_t)cuts[i].member, "row0",
-                            (json_int_t)cuts[i].row0, "nrow", (json_int_t)cuts[i].nrow),
-                  err);
+  for (size_t i = 0; rc >= 0 && i < n; i++) {
+    json_t *files = sheaf_patch_files(r->files, cuts[i].member, cuts[i].row0, cuts[i].nrow);
+    if (json_array_size(files))
+      rc = sheaf_flag_units_add(
+          &u, cuts[i].label, cuts[i].cost,
+          json_pack("{s:I, s:I, s:I, s:O}", "member", (json_int_t)cuts[i].member, "row0",
+                    (json_int_t)cuts[i].row0, "nrow", (json_int_t)cuts[i].nrow, "files", files),
+          err);
+    json_decref(files);
+  }
   if (rc >= 0) rc = run_round(r, "flagging.apply", apply_common(r), &u, merge_written, err);
   sheaf_inplace_units_free(cuts, n);
-  free_units(&u);
+  sheaf_flag_units_free(&u);
   return rc;
 }
 
 static int apply_rows(run *r, sheaf_error *err) {
-  units u = {0};
+  sheaf_flag_units u = {0};
   int rc = 0;
-  for (size_t m = 0; rc >= 0 && m < r->vis.nmember; m++)
-    rc = add_unit(&u, r->vis.member[m], r->vis.first[m + 1] - r->vis.first[m],
-                  json_pack("{s:I}", "member", (json_int_t)m), err);
+  for (size_t m = 0; rc >= 0 && m < r->vis.nmember; m++) {
+    const int64_t nrow = r->vis.first[m + 1] - r->vis.first[m];
+    json_t *files = sheaf_patch_files(r->files, m, 0, nrow);
+    if (json_array_size(files))
+      rc = sheaf_flag_units_add(&u, r->vis.member[m], nrow,
+                                json_pack("{s:I, s:O}", "member", (json_int_t)m, "files", files),
+                                err);
+    json_decref(files);
+  }
   if (rc >= 0) rc = run_round(r, "flagging.apply_rows", apply_common(r), &u, merge_rows, err);
-  free_units(&u);
+  sheaf_flag_units_free(&u);
   return rc;
 }
 
