@@ -70,6 +70,25 @@ static int send_piece(int peer, int tag, const void *data, size_t n, sheaf_error
   return rc < 0 ? rc : complete(&request, peer, MPI_STATUS_IGNORE, err);
 }
 
+/* Rings as soon as the packet is under way: MPI waits with one of some kilobytes until its receiver
+ * takes part, which may sleep. Rings once more when it has arrived, as the first ring may have been
+ * faster. */
+static int send_ringing(int peer, int tag, const void *data, size_t n, sheaf_error *err) {
+  MPI_Request request;
+  int done = 0;
+  pthread_mutex_lock(&lock);
+  int code = MPI_Isend(data, (int)n, MPI_BYTE, peer, tag, comm, &request);
+  if (code == MPI_SUCCESS) code = MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+  pthread_mutex_unlock(&lock);
+  int rc = sheaf_wire_check(code, "MPI_Isend", err);
+  if (rc < 0) return rc;
+  ring_at(peer);
+  if (done) return 0;
+  rc = complete(&request, peer, MPI_STATUS_IGNORE, err);
+  if (rc >= 0) ring_at(peer);
+  return rc;
+}
+
 /* Receives at most n bytes; *got is how many came. */
 static int receive_piece(int peer, int tag, void *data, size_t n, size_t *got, sheaf_error *err) {
   MPI_Request request;
@@ -129,8 +148,7 @@ static int send_packet(int peer, int tag, const sheaf_wire_head *head, const she
     if (part[i].n) memcpy(packet + n, part[i].data, part[i].n);
     n += part[i].n;
   }
-  const int rc = send_piece(peer, tag, packet, n, err);
-  if (rc >= 0) ring_at(peer);
+  const int rc = send_ringing(peer, tag, packet, n, err);
   if (rc != SHEAF_ERR_LOST) free(packet);
   return rc;
 }
