@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cancel.h"
+#include "base/keysort.h"
 #include "table/bits.h"
 #include "table/putter.h"
 #include "table/tiles.h"
@@ -135,6 +136,29 @@ json_t *sheaf_patch_files(const json_t *files, size_t member, int64_t row0, int6
   return names;
 }
 
+/* Entries come in order, but for those of other pieces. */
+static int sort_entries(sheaf_patcher *p, sheaf_error *err) {
+  size_t i = 1;
+  while (i < p->n && compare_entries(&p->entries[i - 1], &p->entries[i]) <= 0) i++;
+  if (i >= p->n) return 0;
+  sheaf_keyed *order = malloc(2 * p->n * sizeof *order);
+  entry *sorted = malloc(ENTRIES * sizeof *sorted);
+  if (!order || !sorted) {
+    free(order);
+    free(sorted);
+    return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for changed flags");
+  }
+  for (i = 0; i < p->n; i++)
+    order[i] =
+        (sheaf_keyed){sheaf_patch_key((size_t)p->entries[i].member, p->entries[i].row), (int64_t)i};
+  sheaf_keysort(order, (int64_t)p->n, order + p->n);
+  for (i = 0; i < p->n; i++) sorted[i] = p->entries[order[i].value];
+  free(order);
+  free(p->entries);
+  p->entries = sorted;
+  return 0;
+}
+
 /* Closes the file and gives it its name. */
 static int end_file(sheaf_patcher *p, sheaf_error *err) {
   char from[4600], to[4600], name[300];
@@ -145,7 +169,7 @@ static int end_file(sheaf_patcher *p, sheaf_error *err) {
   snprintf(from, sizeof from, "%s.%d.new", p->stem, p->number);
   snprintf(to, sizeof to, "%s.%d", p->stem, p->number);
   snprintf(name, sizeof name, "%s.%d", p->name, p->number++);
-  qsort(p->entries, p->n, sizeof *p->entries, compare_entries);
+  SHEAF_TRY(sort_entries(p, err));
   SHEAF_TRY(flush(p, err));
   SHEAF_TRY(write_all(p->fd, zeros, (size_t)(h.index - p->at), from, err));
   SHEAF_TRY(write_all(p->fd, p->entries, p->n * sizeof *p->entries, from, err));

@@ -17,6 +17,11 @@
 /* What becomes of FLAG_ROW. */
 enum { SHEAF_PATCH_ROW_STAYS = 0, SHEAF_PATCH_ROW_CLEAR = 1, SHEAF_PATCH_ROW_SET = 2 };
 
+/* Rows in the order of their keys are in order of member and row. */
+static inline uint64_t sheaf_patch_key(size_t member, int64_t row) {
+  return (uint64_t)member << 40 | (uint64_t)row;
+}
+
 typedef struct sheaf_patcher sheaf_patcher;
 
 /* Files are folder/stem.0, .1, …; nothing is made before there is an entry. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cancel.h"
+#include "base/keysort.h"
 #include "base/progress.h"
 #include "base/value.h"
 #include "flag/loader.h"
@@ -262,18 +263,6 @@ static int read_records(unit *u, int64_t first, int64_t n, sheaf_error *err) {
   return rc < 0 ? rc : 0;
 }
 
-/* A record's place in file order, to be sorted by row. */
-typedef struct placed {
-  int64_t row, index;
-  int32_t member;
-} placed;
-
-static int compare_placed(const void *pa, const void *pb) {
-  const placed *a = pa, *b = pb;
-  if (a->member != b->member) return a->member < b->member ? -1 : 1;
-  return a->row < b->row ? -1 : a->row > b->row;
-}
-
 static void *take(uint8_t **at, size_t size) {
   void *here = *at;
   *at += (size + 63) / 64 * 64;
@@ -319,17 +308,18 @@ static int arrange(unit *u, piece *p, sheaf_error *err) {
   if (rc < 0) return rc;
   uint8_t *at = u->arrays;
   const size_t k = (size_t)n + 1;
-  placed *order = take(&at, k * sizeof *order);
+  sheaf_keyed *order = take(&at, k * sizeof *order), *spare = take(&at, k * sizeof *spare);
   int64_t *map_row = take(&at, k * 8), *start = take(&at, k * 8), *row = take(&at, k * 8);
   size_t *members = take(&at, k * sizeof *members);
   double *time = take(&at, k * 8), *centroid = take(&at, k * 8);
   int32_t *ints[8];
   for (int i = 0; i < 8; i++) ints[i] = take(&at, k * 4);
-  for (int64_t i = 0; i < n; i++) order[i] = (placed){u->records[i].row, i, u->records[i].member};
-  qsort(order, (size_t)n, sizeof *order, compare_placed);
+  for (int64_t i = 0; i < n; i++)
+    order[i] = (sheaf_keyed){sheaf_patch_key((size_t)u->records[i].member, u->records[i].row), i};
+  sheaf_keysort(order, n, spare);
   for (int64_t i = 0; i < n; i++) {
-    const sheaf_flag_record *r = &u->records[order[i].index];
-    map_row[order[i].index] = i;
+    const sheaf_flag_record *r = &u->records[order[i].value];
+    map_row[order[i].value] = i;
     row[i] = r->row;
     members[i] = (size_t)r->member;
     time[i] = r->time;
