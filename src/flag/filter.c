@@ -245,11 +245,12 @@ int sheaf_flag_filter_all(const sheaf_flag_filter *f) {
          !f->autocorr && !f->rest;
 }
 
-static void test_ids(const sheaf_flag_idlist *list, const int32_t *of, int64_t n, uint8_t *keep) {
+static void test_ids(const sheaf_flag_idlist *list, const int32_t *of, int64_t from, int64_t end,
+                     uint8_t *keep) {
   if (!list->given) return;
   int32_t last = 0;
   int known = 0, in = 0;
-  for (int64_t i = 0; i < n; i++) {
+  for (int64_t i = from; i < end; i++) {
     if (!known || of[i] != last) in = has_id(list, last = of[i]);
     known = 1;
     keep[i] &= (uint8_t)in;
@@ -281,30 +282,69 @@ static int test_rest(const sheaf_flag_filter *f, const sheaf_flag_vis *vis,
   return 0;
 }
 
+void sheaf_flag_rows_look(sheaf_flag_rows *r) {
+  r->in_order = r->time != NULL;
+  for (int64_t i = 1; r->in_order && i < r->n; i++) r->in_order = r->time[i - 1] <= r->time[i];
+}
+
+/* The first row whose time is at least t, or with `behind` above t. */
+static int64_t find_time(const sheaf_flag_rows *r, double t, int behind) {
+  int64_t low = 0, high = r->n;
+  while (low < high) {
+    const int64_t middle = low + (high - low) / 2;
+    if (r->time[middle] < t || (behind && r->time[middle] == t))
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+/* Rows that may lie in a time range of the filter: from..end-1. */
+static void find_span(const sheaf_flag_filter *f, const sheaf_flag_rows *r, int64_t *from,
+                      int64_t *end) {
+  *from = 0;
+  *end = r->n;
+  if (!f->time || !r->in_order) return;
+  *from = r->n;
+  *end = 0;
+  for (size_t k = 0; k < f->ntime; k++) {
+    const int64_t low = find_time(r, f->time[2 * k], 0);
+    const int64_t high = find_time(r, f->time[2 * k + 1], 1);
+    if (low >= high) continue;
+    if (low < *from) *from = low;
+    if (high > *end) *end = high;
+  }
+}
+
 int64_t sheaf_flag_filter_test(const sheaf_flag_filter *f, const sheaf_flag_vis *vis,
                                const sheaf_flag_rows *r, uint8_t *keep, sheaf_error *err) {
-  int64_t count = 0;
-  memset(keep, !f->spw.given || has_id(&f->spw, r->spw), (size_t)r->n);
+  int64_t count = 0, from, end;
   if (f->spw.given && !has_id(&f->spw, r->spw)) return 0;
-  test_ids(&f->scan, r->scan, r->n, keep);
-  test_ids(&f->field, r->field, r->n, keep);
-  test_ids(&f->state, r->state, r->n, keep);
-  test_ids(&f->array, r->array, r->n, keep);
-  test_ids(&f->observation, r->observation, r->n, keep);
-  test_ids(&f->antenna1, r->ant1, r->n, keep);
+  find_span(f, r, &from, &end);
+  if (from >= end) return 0;
+  memset(keep, 0, (size_t)from);
+  memset(keep + from, 1, (size_t)(end - from));
+  memset(keep + end, 0, (size_t)(r->n - end));
+  test_ids(&f->scan, r->scan, from, end, keep);
+  test_ids(&f->field, r->field, from, end, keep);
+  test_ids(&f->state, r->state, from, end, keep);
+  test_ids(&f->array, r->array, from, end, keep);
+  test_ids(&f->observation, r->observation, from, end, keep);
+  test_ids(&f->antenna1, r->ant1, from, end, keep);
   if (f->time)
-    for (int64_t i = 0; i < r->n; i++) keep[i] &= (uint8_t)in_times(f, r->time[i]);
+    for (int64_t i = from; i < end; i++) keep[i] &= (uint8_t)in_times(f, r->time[i]);
   if (f->autocorr)
-    for (int64_t i = 0; i < r->n; i++)
+    for (int64_t i = from; i < end; i++)
       keep[i] &=
           r->ant1[i] == r->ant2[i] && !(f->strangers.n && has_id(&f->strangers, r->processor[i]));
   if (f->antennas)
-    for (int64_t i = 0; i < r->n; i++)
+    for (int64_t i = from; i < end; i++)
       keep[i] &= (uint8_t)(in_pairs(f, r->ant1[i], r->ant2[i]) != f->negated);
   if (f->rest) {
     const int rc = test_rest(f, vis, r, keep, err);
     if (rc < 0) return rc;
   }
-  for (int64_t i = 0; i < r->n; i++) count += keep[i];
+  for (int64_t i = from; i < end; i++) count += keep[i];
   return count;
 }

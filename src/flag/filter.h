@@ -39,7 +39,11 @@ typedef struct sheaf_flag_rows {
   int32_t ddid, spw, pol;
   const double *time, *centroid; /* s */
   const int32_t *ant1, *ant2, *scan, *field, *state, *array, *observation, *processor;
+  int in_order; /* time ascends (sheaf_flag_rows_look); 0: it does not, or nobody knows */
 } sheaf_flag_rows;
+
+/* Finds out whether time ascends: then tests of time ranges need few rows. */
+void sheaf_flag_rows_look(sheaf_flag_rows *rows);
 
 typedef struct sheaf_flag_idlist {
   int given;
@@ -76,7 +80,8 @@ int sheaf_flag_filter_make(sheaf_flag_filter *filter, const sheaf_flag_vis *vis,
 void sheaf_flag_filter_free(sheaf_flag_filter *filter);
 /* 1 when every row passes. */
 int sheaf_flag_filter_all(const sheaf_flag_filter *filter);
-/* keep[i] = 1 for the rows that pass, else 0. Returns how many, or an error. */
+/* keep[i] = 1 for the rows that pass, else 0. Returns how many, or an error; after 0, keep may be as
+ * it was. */
 int64_t sheaf_flag_filter_test(const sheaf_flag_filter *filter, const sheaf_flag_vis *vis,
                                const sheaf_flag_rows *rows, uint8_t *keep, sheaf_error *err);
 

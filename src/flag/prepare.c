@@ -105,8 +105,8 @@ static int see_scans(void *user, const sheaf_flag_rows *r, sheaf_error *err) {
   if (s->filter)
     n = sheaf_flag_filter_test(s->filter, s->vis, r, keep, err);
   else
-    memset(keep, 1, (size_t)r->n);
-  for (int64_t i = 0; n >= 0 && i < r->n; i++)
+    memset(keep, 1, (size_t)(n = r->n));
+  for (int64_t i = 0; n > 0 && i < r->n; i++)
     if (keep[i] && !widen(&s->limits, r->scan[i], r->time[i], r->time[i]))
       n = no_memory(s->vis, err);
   free(keep);

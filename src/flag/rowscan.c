@@ -107,7 +107,7 @@ static int visit_window(scan *s, size_t member, int64_t row0, int64_t n,
   for (int64_t i = 0; i < n; i++)
     if (s->ddid[i] < ddid) ddid = s->ddid[i];
   for (; ddid >= 0; ddid = next) {
-    const sheaf_flag_rows rows = {.n = collect(s, ddid, row0, n, &next),
+    sheaf_flag_rows rows = {.n = collect(s, ddid, row0, n, &next),
                                   .member = member,
                                   .row = s->row,
                                   .ddid = ddid,
@@ -123,6 +123,7 @@ static int visit_window(scan *s, size_t member, int64_t row0, int64_t n,
                                   .array = s->ints[5],
                                   .observation = s->ints[6],
                                   .processor = s->ints[7]};
+    sheaf_flag_rows_look(&rows);
     const int rc = visit(user, &rows, err);
     if (rc < 0) return rc;
   }

@@ -153,6 +153,7 @@ static int run_stretch(unit *u, const sheaf_flag_rows *rows, int64_t from, int64
                                  .observation = PART(observation),
                                  .processor = PART(processor)}};
 #undef PART
+  sheaf_flag_rows_look(&b.rows);
   int rc = sheaf_flag_loader_read(u->loader, &b, err);
   if (rc >= 0) rc = sheaf_flag_pass_run(&u->pass, &b, err);
   if (rc >= 0) rc = patch_block(u, &b, err);
@@ -353,6 +354,7 @@ static int arrange(unit *u, piece *p, sheaf_error *err) {
                                     .array = ints[5],
                                     .observation = ints[6],
                                     .processor = ints[7]};
+  sheaf_flag_rows_look(&p->block.rows);
   return 0;
 }
 

@@ -101,7 +101,9 @@ static int cut_rows(const run *r, sheaf_flag_units *u, sheaf_error *err) {
     const int64_t n = r->vis.nchan[r->vis.spw_of[i]] * (int64_t)r->vis.ncorr[r->vis.pol_of[i]];
     if (n > cell) cell = n;
   }
-  const int64_t step = UNIT_SAMPLES / cell > LEAST_ROWS ? UNIT_SAMPLES / cell : LEAST_ROWS;
+  /* Each unit makes all commands anew: of thousands there are fewer units. */
+  const int64_t many = 1 + (int64_t)r->agents.n / 2000;
+  const int64_t step = many * (UNIT_SAMPLES / cell > LEAST_ROWS ? UNIT_SAMPLES / cell : LEAST_ROWS);
   int rc = 0;
   for (size_t m = 0; rc >= 0 && m < r->vis.nmember; m++) rc = cut_member(r, m, step, u, err);
   return rc;
@@ -577,13 +579,24 @@ static int make_report(run *r, json_t **report, sheaf_error *err) {
   return *report ? 0 : no_memory(err);
 }
 
+/* Each command; of a long list those that did something first, and what all did. */
 static void tell(const run *r) {
+  enum { MANY = 100, FEW = 20 };
+  const int many = r->agents.n > MANY;
+  int64_t all[2] = {0};
+  size_t said = 0;
   for (size_t i = 0; i < r->agents.n; i++) {
     const sheaf_flag_agent *a = &r->agents.agent[i];
     if (a->mode == SHEAF_FLAG_SUMMARY || r->what->calculate) continue;
+    all[a->clears != 0] += r->flagged[i];
+    if (many && (r->flagged[i] == 0 || said == FEW)) continue;
+    said++;
     sheaf_log(SHEAF_LOG_INFO, "%s: %lld flags %s%s", a->name, (long long)r->flagged[i],
               a->clears ? "cleared" : "set", r->write ? "" : " (not written)");
   }
+  if (many && !r->what->calculate)
+    sheaf_log(SHEAF_LOG_INFO, "all %zu commands: %lld flags set, %lld cleared%s", r->agents.n,
+              (long long)all[0], (long long)all[1], r->write ? "" : " (not written)");
 }
 
 /* ---- the run ---- */
