@@ -17,6 +17,21 @@ BEFORE = [{"mode": "clip", "clipminmax": [0.0, 65.1]}, {"mode": "manual", "anten
 WITH_FLAGS = ("extend", "unflag", "summary", "antint", "quackincrement", "rflag-flagged")
 SPW = "0:15~31"
 
+
+def times(n):
+    """Many commands, as telescopes write them: an antenna and a short time, in no order, some with several ranges."""
+    def clock(second):
+        return "1995/04/13/%02d:%02d:%02d" % (9 + second // 3600, second // 60 % 60, second % 60)
+
+    lines = []
+    for i in range(n):
+        start = i * 611 % 9000
+        ranges = ["%s~%s" % (clock(t), clock(t + 20 + i % 50)) for t in (start, (start + 2000) % 9000)[:1 + i % 3 // 2]]
+        lines.append("mode='manual' antenna='%s%d%s' timerange='%s'" % ("!" if i % 25 == 24 else "", i % 28, "&&*" if i % 2 else "",
+                                                                     ",".join(ranges)))
+    return lines
+
+
 # name: parameters; the mode is the name up to the first '-'
 CASES = {
     "manual": {}, "manual-antenna": {"antenna": "3"}, "manual-corr": {"scan": "4", "correlation": "LL"},
@@ -62,6 +77,7 @@ CASES = {
                                    "mode='unflag' scan='4'", "mode='summary'"]},
     "list-extensions": {"inpfile": ["mode='tfcrop' spw='%s'" % SPW, "mode='manual' scan='4'",
                                     "mode='tfcrop' ntime='2min'", "mode='summary' spwchan=True"]},
+    "list-times": {"inpfile": times(150)}, "list-times-corr": {"inpfile": times(150) + ["mode='summary'", "mode='extend'"]},
 }
 
 
