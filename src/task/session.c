@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,8 +16,18 @@ static char by_default[PATH_MAX];
 static char asked[PATH_MAX];
 static int settled; /* the log file is open, or there shall be none */
 
+/* casacore opens some files of every sub-MS of a Multi-MS at a time, and most systems give a process
+ * 1,024 unless it asks for more. */
+static void allow_files(void) {
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == files.rlim_max) return;
+  files.rlim_cur = files.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 void sheaf_session_begin(void) {
   if (by_default[0]) return;
+  allow_files();
   char directory[PATH_MAX - 64], stamp[32];
   const time_t now = time(NULL);
   struct tm parts;

@@ -17,7 +17,8 @@
 extern "C" {
 #endif
 
-/* Remembers time and working directory for the log's default name; later calls do nothing. */
+/* Remembers time and working directory for the log's default name, and lets the process have as many
+ * open files as the system permits; later calls do nothing. */
 void sheaf_session_begin(void);
 /* Sets the path of the log file, "none" for no file; NULL restores the default. A file that is open
  * is closed; the new one is opened by the next task call. SHEAF_ERR_ARG when the path is too long,
