@@ -40,10 +40,46 @@ static int threshold_from_environment(void) {
   return SHEAF_LOG_INFO;
 }
 
+/* Texts of sheaf_log_hide; guarded by `lock`. */
+static char **hidden;
+static size_t nhidden;
+
 static int wanted(sheaf_priority priority) {
   int lowest = threshold;
   if (lowest < 0) threshold = lowest = threshold_from_environment();
   return (int)priority >= lowest;
+}
+
+int sheaf_log_hide(const char *text, sheaf_error *err) {
+  if (!*text) return 0; /* as with CASA: hides nothing */
+  char *copy = strdup(text);
+  pthread_mutex_lock(&lock);
+  char **grown = copy ? realloc(hidden, (nhidden + 1) * sizeof *hidden) : NULL;
+  if (grown) {
+    hidden = grown;
+    hidden[nhidden++] = copy;
+  }
+  pthread_mutex_unlock(&lock);
+  if (grown) return 0;
+  free(copy);
+  return sheaf_fail(err, SHEAF_ERR_NOMEM, "out of memory for a filter of the log");
+}
+
+void sheaf_log_hide_none(void) {
+  pthread_mutex_lock(&lock);
+  while (nhidden > 0) free(hidden[--nhidden]);
+  free(hidden);
+  hidden = NULL;
+  pthread_mutex_unlock(&lock);
+}
+
+int sheaf_log_passes(sheaf_priority priority, const char *message) {
+  if (!wanted(priority)) return 0;
+  int found = 0;
+  pthread_mutex_lock(&lock);
+  for (size_t i = 0; i < nhidden && !found; i++) found = strstr(message, hidden[i]) != NULL;
+  pthread_mutex_unlock(&lock);
+  return !found;
 }
 
 int sheaf_log_file(const char *path, sheaf_error *err) {
@@ -147,7 +183,7 @@ static char *format_lines(sheaf_priority priority, const char *origin, const cha
   return NULL;
 }
 
-void sheaf_log_line(sheaf_priority priority, const char *origin, const char *message) {
+void sheaf_log_relay(sheaf_priority priority, const char *origin, const char *message) {
   if (!wanted(priority)) return;
   nmessage++;
   pthread_mutex_lock(&lock);
@@ -164,18 +200,28 @@ void sheaf_log_line(sheaf_priority priority, const char *origin, const char *mes
   free(text);
 }
 
+void sheaf_log_line(sheaf_priority priority, const char *origin, const char *message) {
+  if (sheaf_log_passes(priority, message)) sheaf_log_relay(priority, origin, message);
+}
+
 unsigned long sheaf_log_count(void) {
   return nmessage;
 }
 
-void sheaf_log_text(sheaf_priority priority, const char *text) {
+void sheaf_log_from(sheaf_priority priority, const char *from, const char *text) {
   if (!wanted(priority)) return;
-  const char *task = thread_task ? thread_task : process_task;
-  char origin[512];
+  char origin[1024];
   pthread_mutex_lock(&lock);
-  snprintf(origin, sizeof origin, "%s::::%s", task ? task : "", place);
+  snprintf(origin, sizeof origin, "%s::%s", from, place);
   pthread_mutex_unlock(&lock);
   sheaf_log_line(priority, origin, text);
+}
+
+void sheaf_log_text(sheaf_priority priority, const char *text) {
+  const char *task = thread_task ? thread_task : process_task;
+  char from[512];
+  snprintf(from, sizeof from, "%s::", task ? task : "");
+  sheaf_log_from(priority, from, text);
 }
 
 void sheaf_log(sheaf_priority priority, const char *fmt, ...) {

@@ -39,6 +39,13 @@ const char *sheaf_log_path(void);
 /* Messages below this priority are dropped; the default is INFO (SHEAF_LOG=DEBUG|INFO|WARN|SEVERE).
  */
 void sheaf_log_threshold(sheaf_priority lowest);
+/* Drops later messages of this process that hold `text` (byte for byte, not in the origin), of any
+ * priority, as CASA's filterMsg does; an empty text hides nothing. Texts add up until
+ * sheaf_log_hide_none. Fails with SHEAF_ERR_NOMEM. */
+int sheaf_log_hide(const char *text, sheaf_error *err);
+void sheaf_log_hide_none(void);
+/* Whether a message would be written: by its priority, and as nothing of it is hidden. */
+int sheaf_log_passes(sheaf_priority priority, const char *message);
 /* Whether lines also go to standard error (default: yes). Progress bars use it, too. */
 void sheaf_log_terminal(int on);
 /* The place in the origin, e.g. "@host:MPIServer-2"; default "casa". */
@@ -50,8 +57,12 @@ void sheaf_log_redirect(sheaf_log_sink *sink, void *user);
 const char *sheaf_log_task(const char *task);
 
 void sheaf_log(sheaf_priority priority, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* A line whose origin was made elsewhere (a server's). */
+/* A message whose whole origin is given. */
 void sheaf_log_line(sheaf_priority priority, const char *origin, const char *message);
+/* The same for a message that another process has logged, which has hidden what it wants hidden. */
+void sheaf_log_relay(sheaf_priority priority, const char *origin, const char *message);
+/* A message whose origin is `from` and the place. */
+void sheaf_log_from(sheaf_priority priority, const char *from, const char *text);
 /* Writes text without a format limit. */
 void sheaf_log_text(sheaf_priority priority, const char *text);
 /* How many messages this process has logged. */

@@ -358,7 +358,7 @@ static void hear_response(job *j, const sheaf_wire_message *m) {
 static void hear_log(const sheaf_wire_message *m) {
   const size_t origin = strnlen(m->data, m->head.nbyte);
   if (origin < m->head.nbyte && m->head.code >= SHEAF_LOG_DEBUG && m->head.code <= SHEAF_LOG_SEVERE)
-    sheaf_log_line((sheaf_priority)m->head.code, m->data, m->data + origin + 1);
+    sheaf_log_relay((sheaf_priority)m->head.code, m->data, m->data + origin + 1);
 }
 
 static void dispatch(job *j, sheaf_wire_message *m) {

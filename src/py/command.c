@@ -307,16 +307,37 @@ static PyObject *set_handler(PyObject *self, PyObject *args) {
 
 static PyObject *post(PyObject *self, PyObject *args) {
   int priority;
-  const char *origin, *text;
+  const char *from, *text;
   (void)self;
-  if (!PyArg_ParseTuple(args, "iss", &priority, &origin, &text)) return NULL;
+  if (!PyArg_ParseTuple(args, "iss", &priority, &from, &text)) return NULL;
   if (priority < SHEAF_LOG_DEBUG || priority > SHEAF_LOG_SEVERE)
     return PyErr_Format(PyExc_ValueError, "priority %d", priority);
+  int passes;
   Py_BEGIN_ALLOW_THREADS;
-  const char *before = sheaf_log_task(origin);
-  sheaf_log_text((sheaf_priority)priority, text);
-  sheaf_log_task(before);
+  passes = sheaf_log_passes((sheaf_priority)priority, text);
+  if (passes) sheaf_log_from((sheaf_priority)priority, from, text);
   Py_END_ALLOW_THREADS;
+  return PyBool_FromLong(passes);
+}
+
+/* hide(text or None) */
+static PyObject *hide(PyObject *self, PyObject *args) {
+  const char *text;
+  sheaf_error err;
+  (void)self;
+  if (!PyArg_ParseTuple(args, "z", &text)) return NULL;
+  if (!text)
+    sheaf_log_hide_none();
+  else if (sheaf_log_hide(text, &err) < 0)
+    return PyErr_NoMemory();
+  Py_RETURN_NONE;
+}
+
+static PyObject *place(PyObject *self, PyObject *args) {
+  const char *text;
+  (void)self;
+  if (!PyArg_ParseTuple(args, "s", &text)) return NULL;
+  sheaf_log_place(text);
   Py_RETURN_NONE;
 }
 
@@ -415,7 +436,9 @@ static PyMethodDef methods[] = {
     {"command_server", server, METH_VARARGS, "server(rank): what is known of it, or None."},
     {"command_grace", grace, METH_VARARGS, "grace([seconds]): how long a server may be silent."},
     {"command_handler", set_handler, METH_VARARGS, "handler(run, fail): for a server."},
-    {"log_post", post, METH_VARARGS, "post(priority, origin, text)."},
+    {"log_post", post, METH_VARARGS, "post(priority, origin, text): whether it was written."},
+    {"log_hide", hide, METH_VARARGS, "hide(text or None): drops messages that hold it."},
+    {"log_place", place, METH_VARARGS, "place(text): the last part of origins."},
     {"log_threshold", threshold, METH_VARARGS, "threshold(priority): drops what is below."},
     {"log_own", log_own, METH_VARARGS, "own(path or None, console): a server's own log file."},
     {"log_open", log_open, METH_NOARGS, "Opens the session's log file; its path, or ''."},

@@ -191,7 +191,7 @@ int receive(int fd, int* rc, json_t** json, sheaf_error* err) {
     if (json) *json = json_loadb(origin.data(), head.first, JSON_DECODE_ANY, nullptr);
     return 1;
   }
-  sheaf_log_line(static_cast<sheaf_priority>(head.value), origin.data(), message.data());
+  sheaf_log_relay(static_cast<sheaf_priority>(head.value), origin.data(), message.data());
   return 1;
 }
 

@@ -421,6 +421,22 @@ def test_log_modes(tmp_path):
     assert "there is no log file" in s.err and "from the server" in s.err
 
 
+def test_filter_of_messages_by_process(tmp_path):
+    """As CASA 6.7.0 under `mpirun -n 3` with the same calls: each process has filters of its own, servers two from the start."""
+    log = tmp_path / "all.log"
+    s = run("""
+        casalog.filterMsg(["hid"])
+        commands = ["casalog.post('MSSelectionNullSelection a', 'SEVERE')", "casalog.post('non-existent spw b', 'WARN')",
+                    "casalog.post('hid d', 'WARN')", "casalog.filterMsg(['zz'])", "casalog.post('zz e', 'WARN')",
+                    "casalog.clearFilterMsgList()", "casalog.post('zz f', 'WARN')",
+                    "casalog.post('MSSelectionNullSelection g', 'SEVERE')"]
+        show(ret=[value(command, 1) for command in commands], client=[casalog.post("hid h"), casalog.post("seen")])
+        """, head=HEAD + "from sheaf import casalog\n", SHEAF_LOGFILE=str(log))
+    assert s["ret"] == [False, False, True, None, False, None, True, True] and s["client"] == [False, True]
+    texts = [line.split("\t")[3] for line in log.read_text().splitlines()]
+    assert sorted(t for t in texts if t[-2:-1] == " " or t == "seen") == ["MSSelectionNullSelection g", "hid d", "seen", "zz f"]
+
+
 def test_one_log_in_order_of_time(tmp_path):
     log = tmp_path / "all.log"
     s = run("""

@@ -8,7 +8,7 @@ import time
 import traceback
 
 from sheaf import _core, wire
-from sheaf.casalog import casalog, priority
+from sheaf.casalog import casalog
 from sheaf.environment import MPIEnvironment
 from sheaf.errors import Error
 

@@ -142,6 +142,7 @@ def fail(problem):
 
 def serve():
     """Serves until the client stops; the process's exit status."""
+    casalog.filterMsg(["MSSelectionNullSelection", "non-existent spw"])  # as CASA's servers do
     _NAMES.clear()
     globals()["_NAMES"] = _make_namespace()
     _core.command_handler(run, fail)
