@@ -253,8 +253,17 @@ static json_t *expanded_all(json_t *paths) {
   return list;
 }
 
-/* The value as it is checked and stored: paths with the home directory, and one text as a list of
- * texts where only that is accepted. New reference. */
+/* Whether one text or int stands for a list of one, as with CASA: only such a list is accepted. */
+static int is_lone(const sheaf_param *param, const json_t *value) {
+  const unsigned types = param->types;
+  if (types & SHEAF_TYPE_ANY) return 0;
+  if (json_is_string(value)) return (types & SHEAF_TYPE_STRINGS) && !(types & SHEAF_TYPE_STRING);
+  return json_is_integer(value) && (types & SHEAF_TYPE_INTS) &&
+         !(types & (SHEAF_TYPE_INT | SHEAF_TYPE_DOUBLE));
+}
+
+/* The value as it is checked and stored: paths with the home directory, and a lone value as a list
+ * where only that is accepted. New reference. */
 static json_t *stored(const sheaf_param *param, json_t *value) {
   if ((param->flags & SHEAF_PARAM_PATH) && json_is_array(value)) return expanded_all(value);
   if ((param->flags & SHEAF_PARAM_PATH) && json_is_string(value)) {
@@ -262,9 +271,7 @@ static json_t *stored(const sheaf_param *param, json_t *value) {
     json_t *fitted = param->types & SHEAF_TYPE_STRING ? path : json_pack("[o]", path);
     return fitted;
   }
-  if (json_is_string(value) && (param->types & SHEAF_TYPE_STRINGS) &&
-      !(param->types & (SHEAF_TYPE_STRING | SHEAF_TYPE_ANY)))
-    return json_pack("[O]", value);
+  if (is_lone(param, value)) return json_pack("[O]", value);
   return json_incref(value);
 }
 

@@ -173,7 +173,10 @@ static int judge_time(antint *a, sheaf_error *err) {
     if (a->records[i].ant1 == a->reference || a->records[i].ant2 == a->reference)
       a->records[n++] = a->records[i];
   qsort(a->records, (size_t)n, sizeof *a->records, compare_records);
-  if (n > 0) rc = judge_rows(a, n, a->records, &bad, &fraction, err);
+  if (n > 0)
+    rc = judge_rows(a, n, a->records, &bad, &fraction, err);
+  else
+    bad = a->fraction < 0; /* no channel is flagged, which is more than that */
   if (bad) {
     const sheaf_flag_place *p = &first.place;
     const int32_t ids[5] = {p->observation, p->array, p->scan, p->field, p->ddid};

@@ -488,7 +488,7 @@ static int compile_quack(const command *c) {
       return fail(c, "quackinterval: must be one number of seconds");
     json_object_set(c->par, "quackinterval", json_array_get(interval, 0));
   }
-  int rc = positive(c, "quackinterval");
+  int rc = bounded(c, "quackinterval", 0, INFINITY); /* 0 flags nothing */
   if (rc >= 0) rc = choice(c, "quackmode", modes, 4);
   if (rc < 0) return rc;
   put_int(c, "quackincrement", flag(c, "quackincrement"));
@@ -529,7 +529,7 @@ static int compile_antint(const command *c) {
   put_int(c, "reference", id);
   put_int(c, "nantenna", (int64_t)c->how->vis->nantenna);
   put_int(c, "verbose", flag(c, "verbose"));
-  return bounded(c, "minchanfrac", 0, 1);
+  return bounded(c, "minchanfrac", -1, 1); /* below 0: all integrations, as with CASA */
 }
 
 static int compile_summary(const command *c) {
@@ -679,6 +679,10 @@ static int wants_extension(const command *c, run *r) {
   return wanted;
 }
 
+static int averages(int mode) {
+  return mode == SHEAF_FLAG_CLIP || mode == SHEAF_FLAG_TFCROP || mode == SHEAF_FLAG_RFLAG;
+}
+
 static int say_where(const command *c, int rc) {
   return c->where ? sheaf_fail_context(c->err, rc, "%s", c->where) : rc;
 }
@@ -709,6 +713,10 @@ static int add_command(const sheaf_flag_compile *how, const json_t *given, size_
   if (json_is_integer(json_object_get(given, "row")))
     c.row = json_integer_value(json_object_get(given, "row"));
   int rc = compile_command(&c, r);
+  if (rc >= 0 && c.where && c.out && !averages(c.mode) &&
+      (sheaf_value_bool(c.par, "channelavg", 0) || sheaf_value_bool(c.par, "timeavg", 0)))
+    rc = fail(&c, "mode='%s' does not average: channelavg and timeavg are for clip, tfcrop and rflag",
+              kModes[c.mode]);
   if (rc < 0) {
     rc = say_where(&c, rc);
     goto done;
@@ -720,6 +728,11 @@ static int add_command(const sheaf_flag_compile *how, const json_t *given, size_
   if (!c.out) {
     sheaf_log(SHEAF_LOG_WARN, "%s%smode='%s' selects no rows", c.where ? c.where : "",
               c.where ? ": " : "", kModes[c.mode]);
+    goto done;
+  }
+  if (c.mode == SHEAF_FLAG_QUACK && !(sheaf_value_double(c.out, "quackinterval", 1) > 0)) {
+    sheaf_log(SHEAF_LOG_WARN, "%s%squackinterval=0 flags nothing", c.where ? c.where : "",
+              c.where ? ": " : "");
     goto done;
   }
   if (c.mode == SHEAF_FLAG_QUACK && sheaf_value_int(c.out, "quackincrement", 0) && number > 0) {

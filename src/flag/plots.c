@@ -42,6 +42,9 @@ static int time_span(const char *vis, double span_s[2], sheaf_error *err) {
   return rc;
 }
 
+/* Antennas on one page. */
+#define PAGE 28
+
 /* Place of `text` in a list of texts, where it is added if it is not there. */
 static json_int_t place_of(json_t *list, const char *text) {
   size_t i;
@@ -102,8 +105,37 @@ static int publish(const char *from, const char *path, sheaf_error *err) {
   return rc;
 }
 
+/* The name of page k of n. */
+static void page_name(char *out, size_t size, const char *path, size_t k, size_t n) {
+  const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+  if (!dot || (slash && dot < slash)) dot = path + strlen(path);
+  if (n > 1)
+    snprintf(out, size, "%.*s-%03zu%s", (int)(dot - path), path, k + 1, dot);
+  else
+    snprintf(out, size, "%s", path);
+}
+
+/* Puts the drawn pages into place. */
+static int publish_pages(const char *scratch, const char *path, size_t npage, json_t **files,
+                         sheaf_error *err) {
+  char drawn[4300], page[4300];
+  int rc = 0;
+  json_t *list = json_array();
+  for (size_t k = 0; rc >= 0 && k < npage; k++) {
+    snprintf(drawn, sizeof drawn, "%s/%zu.png", scratch, k);
+    page_name(page, sizeof page, path, k, npage);
+    rc = publish(drawn, page, err);
+    json_array_append_new(list, json_string(page));
+  }
+  if (rc >= 0)
+    *files = list;
+  else
+    json_decref(list);
+  return rc;
+}
+
 int sheaf_flagplots_commands(const char *vis, const json_t *commands, const char *path,
-                             sheaf_error *err) {
+                             json_t **files, sheaf_error *err) {
   double span_s[2];
   char drawn[4300];
   sheaf_stage scratch = {.path = ""};
@@ -111,8 +143,8 @@ int sheaf_flagplots_commands(const char *vis, const json_t *commands, const char
   json_t *command, *picture = NULL, *request = NULL;
   int rc = time_span(vis, span_s, err);
   if (rc < 0) return rc;
-  picture = json_pack("{s:s, s:s, s:s, s:[], s:[], s:[], s:f, s:f}", "kind", "commands", "file",
-                      "picture.png", "title", vis, "antennas", "reasons", "ranges", "start_s",
+  picture = json_pack("{s:s, s:i, s:s, s:[], s:[], s:[], s:f, s:f}", "kind", "commands", "lines",
+                      PAGE, "title", vis, "antennas", "reasons", "ranges", "start_s",
                       span_s[0], "end_s", span_s[1] > span_s[0] ? span_s[1] : span_s[0] + 1);
   request = json_pack("{s:[O]}", "pictures", picture);
   if (!request) rc = no_memory(err);
@@ -123,8 +155,8 @@ int sheaf_flagplots_commands(const char *vis, const json_t *commands, const char
   snprintf(drawn, sizeof drawn, "%s.drawing", path);
   SHEAF_TRY(sheaf_stage_begin(&scratch, drawn, err));
   SHEAF_TRY(sheaf_plotchild_draw(scratch.path, request, err));
-  snprintf(drawn, sizeof drawn, "%s/picture.png", scratch.path);
-  SHEAF_TRY(publish(drawn, path, err));
+  const size_t nline = json_array_size(json_object_get(picture, "antennas"));
+  SHEAF_TRY(publish_pages(scratch.path, path, nline > PAGE ? (nline + PAGE - 1) / PAGE : 1, files, err));
   sheaf_log(SHEAF_LOG_INFO, "Plotted %zu flags in %s", json_array_size(commands), path);
 done:
   sheaf_stage_abandon(&scratch);

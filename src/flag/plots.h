@@ -17,10 +17,11 @@
  */
 int sheaf_flagplots_available(sheaf_error *err);
 
-/* Draws commands (flag/commands.h) by antenna and time, coloured by reason, as the PNG file `path`.
- */
+/* Draws commands (flag/commands.h) by antenna and time, coloured by reason, as the PNG file `path`;
+ * more than 28 antennas as pages of 28 each, as CASA does: x.png is x-001.png, x-002.png, ….
+ * *files (new reference): their paths. */
 int sheaf_flagplots_commands(const char *vis, const json_t *commands, const char *path,
-                             sheaf_error *err);
+                             json_t **files, sheaf_error *err);
 
 /* What is drawn of flags before and after they change. */
 typedef struct sheaf_flagplots sheaf_flagplots;

@@ -274,8 +274,9 @@ static int plot(const call *c, json_t **result, sheaf_error *err) {
   else
     snprintf(path, sizeof path, "%s.flagcmd.png", c->vis);
   sheaf_log(SHEAF_LOG_INFO, "Warning: will only reliably plot individual per-antenna flags");
-  const int rc = sheaf_flagplots_commands(c->vis, c->commands, path, err);
-  if (rc >= 0) *result = json_pack("{s:[s]}", "plotfiles", path);
+  json_t *files = NULL;
+  const int rc = sheaf_flagplots_commands(c->vis, c->commands, path, &files, err);
+  if (rc >= 0) *result = json_pack("{s:o}", "plotfiles", files);
   return rc < 0 || *result ? rc : sheaf_fail(err, SHEAF_ERR_NOMEM, "flagcmd: out of memory");
 }
 
@@ -328,7 +329,7 @@ const sheaf_task sheaf_task_flagcmd = {
         "action='apply' runs the commands, and 'unapply' clears what those of FLAG_CMD have set; "
         "APPLIED in FLAG_CMD is kept up to date. 'list' logs them; 'extract' returns them as a "
         "dictionary; "
-        "'plot' draws them by antenna and time and returns {'plotfiles': [file]}; 'clear' removes "
+        "'plot' draws them by antenna and time and returns {'plotfiles': [file, …]}; 'clear' removes "
         "rows of FLAG_CMD (clearall=True). Other actions return None. savepars "
         "saves the commands: in outfile, or in FLAG_CMD.\n\n"
         "A command is a line such as mode='clip' clipminmax=[0,5] correlation='ABS_RR' "

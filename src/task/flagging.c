@@ -624,6 +624,11 @@ static int nothing_selected(const run *r, sheaf_error *err) {
   if (json_array_size(r->what->commands) == 1) times = json_object_get(one, "timerange");
   const int autocorr = json_is_true(json_object_get(one, "autocorr"));
   const int given = json_string_length(times) > 0 || json_array_size(times) > 0;
+  const json_t *interval = json_object_get(one, "quackinterval");
+  if (json_is_array(interval)) interval = json_array_get(interval, 0);
+  if (!strcmp(sheaf_value_str(one, "mode", ""), "quack") && json_is_number(interval) &&
+      json_number_value(interval) == 0)
+    return 0; /* has been warned about */
   if (given || autocorr || json_array_size(r->what->commands) > 1) {
     sheaf_log(SHEAF_LOG_WARN, "%s of %s: nothing is flagged",
               given      ? "the time range and the rest of the selection hold no rows"

@@ -240,6 +240,25 @@ def test_plot(ms):
     assert sorted(n for n in os.listdir(".") if n.startswith(".")) == []
 
 
+@pytest.mark.parametrize("n, pages", [(1, 1), (28, 1), (29, 2), (56, 2), (57, 3), (100, 4)])
+def test_plot_in_pages(ms, n, pages):
+    """As CASA 6.7.0: flagcmd(vis, inpmode='list', inpfile=["antenna='ea000' reason='none0'", …], action='plot', plotfile='p.png')."""
+    pytest.importorskip("matplotlib")
+    commands = [f"antenna='ea{i:03d}' reason='none{i % 5}'" for i in range(n)]
+    names = ["p.png"] if pages == 1 else [f"p-{k + 1:03d}.png" for k in range(pages)]
+    assert sheaf.flagcmd(ms, inpmode="list", inpfile=commands, action="plot", plotfile="p.png") == {"plotfiles": names}
+    assert sorted(p.name for p in pathlib.Path(".").glob("p*.png")) == names
+    assert all(pathlib.Path(name).read_bytes().startswith(PNG) for name in names)
+
+
+def test_one_row_stands_for_a_list(ms):
+    """CASA takes tablerows=0 as [0]: its tests test_unapply::test_uquack and others say so."""
+    sheaf.flagcmd(ms, inpmode="list", inpfile=["scan='1'", "scan='2'"], action="list", savepars=True)
+    assert sheaf.flagcmd(ms, action="extract", tablerows=1) == sheaf.flagcmd(ms, action="extract", tablerows=[1])
+    with pytest.raises(sheaf.ParameterError, match="tablerows"):
+        sheaf.flagcmd(ms, action="extract", tablerows=1.5)
+
+
 def test_plot_without_matplotlib(ms, tmp_path):
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "matplotlib.py").write_text("raise ImportError('none here')\n")

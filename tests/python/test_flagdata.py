@@ -116,11 +116,28 @@ def test_nothing_is_read_that_is_not_needed(ms):
     assert sheaf.flagdata(vis=ms, mode="summary")["flagged"] > 0
 
 
+def test_a_quack_of_no_time_flags_nothing(ms, capfd):
+    """CASA 6.7.0 returns {} and flags nothing; its test test_CAS_4200."""
+    before = flags(ms)
+    assert sheaf.flagdata(vis=ms, mode="quack", quackinterval=0, flagbackup=False) == {}
+    assert all(np.array_equal(a, b) for a, b in zip(flags(ms), before))
+    assert "quackinterval=0 flags nothing" in capfd.readouterr().err
+
+
+def test_antint_below_no_channel_takes_all_times(ms):
+    """CASA 6.7.0: flagdata(vis, mode='antint', spw='0', antint_ref_antenna='1', minchanfrac=-.1) flags 2854278 of 2854278, with
+    minchanfrac=0 none, on unflagged data."""
+    for least, flagged in ((-.1, 2854278), (0., 0)):
+        sheaf.flagdata(vis=ms, mode="unflag", flagbackup=False)
+        assert sheaf.flagdata(vis=ms, mode="antint", spw="0", antint_ref_antenna="1", minchanfrac=least, flagbackup=False) == {}
+        assert sheaf.flagdata(vis=ms, mode="summary")["flagged"] == flagged
+
+
 BAD = [
     ({"mode": "tfcrop", "maxnpieces": 10}, "maxnpieces=10"), ({"mode": "tfcrop", "halfwin": 4}, "halfwin=4"),
     ({"mode": "tfcrop", "timecutoff": 0.0}, "timecutoff=0"), ({"mode": "extend", "growtime": 120.0}, "growtime=120"),
     ({"mode": "extend", "ntime": 0.0}, "ntime=0"), ({"mode": "extend", "ntime": "soon"}, "ntime='soon'"),
-    ({"mode": "quack", "quackinterval": 0.0}, "quackinterval=0"), ({"mode": "clip", "clipminmax": [1.0]}, "clipminmax"),
+    ({"mode": "quack", "quackinterval": -1.0}, "quackinterval=-1"), ({"mode": "clip", "clipminmax": [1.0]}, "clipminmax"),
     ({"mode": "clip", "clipminmax": [2.0, 1.0]}, "clipminmax"), ({"mode": "clip", "correlation": "ABS_XX"}, "ABS_XX"),
     ({"mode": "clip", "correlation": "AMP_RR"}, "AMP"), ({"mode": "clip", "datacolumn": "CORRECTED"}, "CORRECTED_DATA"),
     ({"mode": "clip", "datacolumn": "RESIDUAL_DATA"}, "MODEL_DATA"), ({"mode": "clip", "datacolumn": "SNR"}, "SNR"),
@@ -136,6 +153,10 @@ BAD = [
     ({"mode": "clip", "channelavg": True, "chanbin": [2, 3]}, "chanbin"), ({"mode": "extend", "extendpols": "maybe"}, "extendpols"),
     ({"mode": "rflag", "spectralmin": 5.0, "spectralmax": 1.0}, "spectralmin=5"),
     ({"mode": "rflag", "spectralmax": -1.0}, "spectralmax=-1"),
+    ({"mode": "list", "inpfile": ["mode='manual' spw='0' timeavg=True timebin='2s'"]}, "mode='manual' does not average"),
+    ({"mode": "list", "inpfile": ["spw='0' channelavg=True chanbin=4"]}, "mode='manual' does not average"),
+    ({"mode": "list", "inpfile": ["mode='summary' timeavg=True timebin='2s'"]}, "mode='summary' does not average"),
+    ({"mode": "list", "inpfile": ["mode='extend' timeavg=True timebin='2s'"]}, "mode='extend' does not average"),
     ({"mode": "manual", "savepars": True, "outfile": "/nowhere/at/all"}, "/nowhere/at/"),
     ({"mode": "manual", "savepars": True, "outfile": "/"}, "directory"),
 ]

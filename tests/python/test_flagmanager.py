@@ -273,12 +273,13 @@ def test_a_link_leads_to_the_versions_of_the_ms(ms):
     assert list_of("link.ms")["MS"] == "a.ms"
 
 
-def test_a_calibration_table(tmp_path, monkeypatch):
-    """No FLAG_ROW, no data descriptions."""
+@pytest.mark.parametrize("ndim", [2, -1])
+def test_a_calibration_table(tmp_path, monkeypatch, ndim):
+    """No FLAG_ROW, no data descriptions; CASA 6.7.0's bandpass and gaincal leave the number of axes open."""
     from casacore.tables import makearrcoldesc, makescacoldesc, maketabdesc
     monkeypatch.chdir(tmp_path)
     desc = maketabdesc([makescacoldesc("TIME", 0.0), makescacoldesc("ANTENNA1", 0), makescacoldesc("SPECTRAL_WINDOW_ID", 0),
-                        makearrcoldesc("FLAG", False, ndim=2)])
+                        makearrcoldesc("FLAG", False, ndim=ndim)])
     with table("cal.G", desc, nrow=6, ack=False) as t:
         t.putinfo({"type": "Calibration", "subType": "G Jones", "readme": ""})
         t.putcol("ANTENNA1", np.arange(6))

@@ -112,11 +112,18 @@ def draw_report(pyplot, numpy, folder, picture):
 
 
 def draw_commands(pyplot, numpy, folder, picture):
-    """A line of bars for each antenna, coloured by reason; the time of the MS is shaded."""
+    """A line of bars for each antenna, coloured by reason, on pages of so many lines."""
+    names, lines = picture["antennas"], picture["lines"]
+    order = sorted(range(len(names)), key=lambda k: names[k])
+    for page, first in enumerate(range(0, max(len(order), 1), lines)):
+        _draw_page(pyplot, folder, picture, order[first:first + lines], f"{page}.png")
+
+
+def _draw_page(pyplot, folder, picture, order, file):
+    """The lines of these antennas; the time of the MS is shaded."""
     from matplotlib import dates
 
-    names, reasons = picture["antennas"], picture["reasons"]
-    order = sorted(range(len(names)), key=lambda k: names[k])
+    names, reasons = [picture["antennas"][k] for k in order], picture["reasons"]
     line_of = {k: line for line, k in enumerate(order)}
     span = [dates.date2num(_date(picture[key])) for key in ("start_s", "end_s")]
     figure, axis = pyplot.subplots(constrained_layout=True, figsize=(11, 1.8 + 0.24 * max(len(names), 4)))
@@ -127,7 +134,7 @@ def draw_commands(pyplot, numpy, folder, picture):
     for i, reason in enumerate(reasons):
         places, lefts, widths = [], [], []
         for place, ranges in picture["ranges"][i]:
-            for start, end in ranges:
+            for start, end in ranges if place in line_of else ():
                 left, right = dates.date2num(_date(start)), dates.date2num(_date(end))
                 places.append(line_of[place] + (i - (len(reasons) - 1) / 2) * height)
                 lefts.append(left)
@@ -138,7 +145,7 @@ def draw_commands(pyplot, numpy, folder, picture):
                   edgecolor=colours(i % colours.N), label=reason or "(no reason)")
     axis.xaxis_date()
     axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(axis.xaxis.get_major_locator()))
-    axis.set_yticks(range(len(names)), [names[k] for k in order], fontsize=7)
+    axis.set_yticks(range(len(names)), names, fontsize=7)
     margin = 0.02 * (last - first)
     axis.set_xlim(first - margin, last + margin)
     axis.set_ylim(len(names) - 0.4, -0.6)
@@ -146,7 +153,7 @@ def draw_commands(pyplot, numpy, folder, picture):
     axis.grid(axis="x", alpha=0.3)
     axis.set_title(picture["title"], fontsize=9)
     axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    _save(pyplot, figure, folder, picture["file"])
+    _save(pyplot, figure, folder, file)
 
 
 DRAW = {"waterfall": draw_waterfall, "report": draw_report, "commands": draw_commands}
