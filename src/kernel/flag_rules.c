@@ -34,7 +34,9 @@ int sheaf_flag_antint(const uint8_t *original, int64_t nchan, int64_t ncorr, con
                       int64_t nant, double minchanfrac, uint8_t *scratch, double *fraction) {
   const int autos = count_reference(row, n, ant1, ant2, reference, 1) <= nant - 1;
   int64_t bad = 0;
-  if (count_reference(row, n, ant1, ant2, reference, autos) < nant - 1) return 0;
+  if (fraction) *fraction = 0;
+  if (count_reference(row, n, ant1, ant2, reference, autos) < nant - 1)
+    return nchan > 1 && minchanfrac < 0; /* baselines are missing: no channel counts as flagged */
   memset(scratch, 1, (size_t)nchan);
   for (int64_t i = 0; i < n; i++) {
     const int32_t a = ant1[row[i]], b = ant2[row[i]];
