@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "ms/selection.h"
+#include "table/select.h"
+#include "table/table.h"
 
 enum { MOST = 1 << 20 };
 
@@ -83,7 +86,10 @@ static int add_window(const names *of, const sheaf_flag_vis *vis, char *word, js
       const int n = sscanf(r, "%d ~ %d", &first, &last);
       if (n < 1) rc = sheaf_fail(err, SHEAF_ERR_ARG, "spw: '%s' are no channels", r);
       if (n == 1) last = first;
-      if (n >= 1) json_array_append_new(ranges, json_pack("[i,i,i]", spw, first, last));
+      if (n >= 1 && first >= vis->nchan[spw])
+        sheaf_log(SHEAF_LOG_WARN, "spw='%d:%s': spectral window %d has channels 0~%lld", spw, r, spw,
+                  (long long)vis->nchan[spw] - 1);
+      if (n >= 1 && first < vis->nchan[spw]) json_array_append_new(ranges, json_pack("[i,i,i]", spw, first, last));
     }
     free(copy);
   }
@@ -106,6 +112,38 @@ static int add_spw(const sheaf_flag_vis *vis, const char *text, int lenient, jso
   return rc;
 }
 
+/* A number of the first row; 0 where there is none. */
+static int first_number(const sheaf_table *table, const char *name, double *value,
+                        sheaf_error *err) {
+  sheaf_column column;
+  *value = 0;
+  if (sheaf_table_nrow(table) == 0 || !sheaf_table_column(table, name, &column) ||
+      column.type != SHEAF_DOUBLE)
+    return 0;
+  return sheaf_table_get_range(table, name, 0, 1, value, err);
+}
+
+/* Ranges of TIME. */
+static int add_times(const sheaf_flag_vis *vis, const char *text, json_t *value, sheaf_error *err) {
+  double *time = NULL, first, interval;
+  size_t n = 0;
+  sheaf_table *table;
+  if (!text || !*text) return 0;
+  int rc = sheaf_table_open(&table, vis->path, 0, err);
+  if (rc < 0) return rc;
+  rc = first_number(table, "TIME", &first, err);
+  if (rc >= 0) rc = first_number(table, "INTERVAL", &interval, err);
+  sheaf_table_close(table);
+  if (rc >= 0) rc = sheaf_select_times(text, first, interval, &time, &n, err);
+  if (rc < 0) return rc;
+  json_t *list = json_array();
+  for (size_t i = 0; i < 2 * n; i++) json_array_append_new(list, json_real(time[i]));
+  free(time);
+  return json_object_set_new(value, "time", list)
+             ? sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for a selection")
+             : 0;
+}
+
 static int refuse(const char *key, const char *text, sheaf_error *err) {
   if (!text || !*text) return 0;
   return sheaf_fail(err, SHEAF_ERR_ARG, "%s='%s': cannot be selected in a calibration table", key,
@@ -126,7 +164,7 @@ int sheaf_flag_calselect(const sheaf_flag_vis *vis, const json_t *par, int lenie
   SHEAF_TRY(add_list(&observation, t.selection.observation, value, "observation", err));
   SHEAF_TRY(add_list(&field, t.selection.field, value, "field", err));
   SHEAF_TRY(add_list(&antenna, t.selection.antenna, value, "antenna1", err));
-  SHEAF_TRY(refuse("timerange", t.selection.timerange, err));
+  SHEAF_TRY(add_times(vis, t.selection.timerange, value, err));
   SHEAF_TRY(refuse("intent", t.selection.intent, err));
   SHEAF_TRY(refuse("array", t.selection.array, err));
   SHEAF_TRY(refuse("uvrange", t.selection.uvrange, err));

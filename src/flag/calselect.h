@@ -10,7 +10,8 @@
 #include "flag/vis.h"
 
 /* Adds the parts of a filter to `value`: spw ("0,2:3~9"), scan, observation (ids and ranges),
- * field and antenna (ids, ranges, names). Antennas are those of ANTENNA1. Other selections are
+ * field and antenna (ids, ranges, names), timerange (as casacore understands it; its date is that of
+ * the first row). Antennas are those of ANTENNA1. Other selections are
  * SHEAF_ERR_ARG, and so is what the table lacks, unless `lenient`: then *empty is 1, and *err says
  * what is missing. */
 int sheaf_flag_calselect(const sheaf_flag_vis *vis, const json_t *par, int lenient, json_t *value,

@@ -26,7 +26,25 @@ static int is_file(const char *path) {
 
 /* 1 when there is no command on the line. */
 static int is_empty(const char *line) {
-  return *line == '#' || line[strspn(line, " \t\r\n\v\f")] == '\0';
+  line += strspn(line, " \t\r\n\v\f");
+  return *line == '#' || *line == '\0';
+}
+
+/* 1 when JSON, and with it Python, can hold the text. */
+static int is_utf8(const char *text) {
+  json_t *value = json_string(text);
+  const int yes = value != NULL;
+  json_decref(value);
+  return yes;
+}
+
+/* Cuts the first line off; it may end in a line feed, a carriage return, or both. The rest, or NULL. */
+static char *cut_line(char *text) {
+  char *end = text + strcspn(text, "\r\n");
+  if (!*end) return NULL;
+  const int both = end[0] == '\r' && end[1] == '\n';
+  *end = '\0';
+  return end + 1 + both;
 }
 
 static int add_line(json_t *list, const char *line, const char *where,
@@ -48,12 +66,13 @@ static int add_file(json_t *list, const char *path, const sheaf_commands_options
   if (strlen(text) != size)
     rc = sheaf_fail(err, SHEAF_ERR_ARG, "%s: holds zero bytes; it is not a file of flag commands",
                     path);
-  for (char *line = text; rc >= 0 && line; line = rest) {
+  const size_t mark = strncmp(text, "\xef\xbb\xbf", 3) ? 0 : 3; /* Windows writes one */
+  for (char *line = text + mark; rc >= 0 && line; line = rest) {
     char where[4200];
-    rest = strchr(line, '\n');
-    if (rest) *rest++ = '\0';
+    rest = cut_line(line);
     snprintf(where, sizeof where, "%s, line %d", path, ++number);
-    rc = add_line(list, line, where, options, err);
+    rc = is_utf8(line) ? add_line(list, line, where, options, err)
+                       : sheaf_fail(err, SHEAF_ERR_ARG, "%s: is not UTF-8 text", where);
   }
   free(text);
   if (rc >= 0)

@@ -411,6 +411,17 @@ static int shift(const char *text, double by_s, char out[40], sheaf_error *err) 
   return 0;
 }
 
+/* Seconds below 0 make a range shorter; something must be left of it. */
+static int check_left(const char *from0, const char *to0, const char *from, const char *to,
+                      sheaf_error *err) {
+  double first, last;
+  int dated[2];
+  if (sheaf_command_time(from, &first, &dated[0]) < 0 ||
+      sheaf_command_time(to, &last, &dated[1]) < 0 || dated[0] != dated[1] || first <= last)
+    return 0;
+  return sheaf_fail(err, SHEAF_ERR_ARG, "tbuff: leaves nothing of '%.60s~%.60s'", from0, to0);
+}
+
 /* One of the ranges of a timerange. */
 static int widen_range(FILE *out, char *range, double before_s, double after_s, sheaf_error *err) {
   char *tilde = strchr(range, '~'), from[40], to[40];
@@ -421,6 +432,7 @@ static int widen_range(FILE *out, char *range, double before_s, double after_s, 
   *tilde = '\0';
   int rc = shift(range, -before_s, from, err);
   if (rc >= 0) rc = shift(tilde + 1, after_s, to, err);
+  if (rc >= 0 && (before_s < 0 || after_s < 0)) rc = check_left(range, tilde + 1, from, to, err);
   if (rc >= 0) fprintf(out, "%s~%s", from, to);
   return rc;
 }

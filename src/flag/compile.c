@@ -40,6 +40,7 @@ typedef struct run {
   int combinescans, buffers, averaging, others;
   int several; /* commands: they select for themselves */
   sheaf_select_ms *ms; /* NULL for a calibration table */
+  int told;    /* a command that selects nothing has been warned of */
   size_t nskipped; /* for antennas, windows or fields that are not there */
   char skipped[512]; /* the first of them */
 } run;
@@ -131,13 +132,13 @@ static int choice(const command *c, const char *key, const char *const *words, s
   return fail(c, "%s='%s': must be one of %s", key, word, all);
 }
 
-/* Seconds of "10s", "2min", "1h", a number, or a text with a number. */
+/* Seconds of "10s", "2min", "1h", a number, or a text with a number. "3m" is none: m are metres. */
 static int seconds(const command *c, const char *key, double *out) {
   static const struct {
     const char *unit;
     double s;
-  } units[] = {{"", 1},     {"s", 1},       {"sec", 1},  {"seconds", 1}, {"min", 60}, {"m", 60},
-               {"h", 3600}, {"hour", 3600}, {"d", 86400}, {"day", 86400}, {"ms", 1e-3}};
+  } units[] = {{"", 1},     {"s", 1},       {"sec", 1},  {"seconds", 1}, {"min", 60}, {"h", 3600},
+               {"hour", 3600}, {"d", 86400}, {"day", 86400}, {"ms", 1e-3}};
   const json_t *value = json_object_get(c->par, key);
   if (json_is_number(value)) {
     *out = json_number_value(value);
@@ -147,7 +148,7 @@ static int seconds(const command *c, const char *key, double *out) {
   char *end;
   *out = strtod(s, &end);
   while (*end == ' ') end++;
-  if (end != s)
+  if (end != s && isfinite(*out))
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
       if (strcmp(end, units[i].unit) == 0) {
         *out *= units[i].s;
@@ -444,8 +445,8 @@ static int compile_rflag(const command *c, run *r) {
   json_t *devs;
   SHEAF_TRY(compile_expression(c));
   SHEAF_TRY(bounded(c, "winsize", 1, 1e6));
-  SHEAF_TRY(bounded(c, "timedevscale", 0, INFINITY));
-  SHEAF_TRY(bounded(c, "freqdevscale", 0, INFINITY));
+  SHEAF_TRY(positive(c, "timedevscale"));
+  SHEAF_TRY(positive(c, "freqdevscale"));
   SHEAF_TRY(bounded(c, "spectralmin", 0, INFINITY));
   SHEAF_TRY(bounded(c, "spectralmax", 0, INFINITY));
   if (number(c, "spectralmin") > number(c, "spectralmax")) {
@@ -498,11 +499,11 @@ static int compile_quack(const command *c) {
 static int compile_elevation(const command *c) {
   const double low = number(c, "lowerlimit"), high = number(c, "upperlimit");
   if (c->how->vis->cal) return fail(c, "mode='elevation' does not work on a calibration table");
+  if (!(low >= -90 && low <= 90)) return fail(c, "lowerlimit=%g: must be from -90 to 90", low);
+  if (!(high >= -90 && high <= 90)) return fail(c, "upperlimit=%g: must be from -90 to 90", high);
   if (low > high)
     return fail(c, "lowerlimit=%g, upperlimit=%g: the lower limit is above the upper one", low,
                 high);
-  if (!(low >= -90 && low <= 90)) return fail(c, "lowerlimit=%g: must be from -90 to 90", low);
-  if (!(high >= -90 && high <= 90)) return fail(c, "upperlimit=%g: must be from -90 to 90", high);
   put(c, "lowerlimit", low);
   put(c, "upperlimit", high);
   return compile_corrs(c);
@@ -532,7 +533,22 @@ static int compile_antint(const command *c) {
   return bounded(c, "minchanfrac", -1, 1); /* below 0: all integrations, as with CASA */
 }
 
+/* Limits that no count can meet are a mistake; a negative maxabs is no limit. */
+static int check_limits(const command *c) {
+  const double minabs = number(c, "minabs"), maxabs = number(c, "maxabs");
+  const double minrel = number(c, "minrel"), maxrel = number(c, "maxrel");
+  if (minrel > maxrel)
+    return fail(c, "minrel=%g: must not be above maxrel=%g", minrel, maxrel);
+  if (maxabs >= 0 && minabs > maxabs)
+    return fail(c, "minabs=%g: must not be above maxabs=%g", minabs, maxabs);
+  if (minrel > 1) return fail(c, "minrel=%g: must be a fraction, 1 at most", minrel);
+  if (maxrel < 0) return fail(c, "maxrel=%g: must be a fraction, 0 at least", maxrel);
+  return 0;
+}
+
 static int compile_summary(const command *c) {
+  const int rc = check_limits(c);
+  if (rc < 0) return rc;
   static const char *const keys[] = {"spwchan", "spwcorr", "basecnt", "fieldcnt"};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) put_int(c, keys[i], flag(c, keys[i]));
   json_object_set_new(c->out, "limits_of_report",
@@ -622,6 +638,15 @@ static int is_lenient(const command *c) {
   return json_is_true(json_object_get(c->given, "machine"));
 }
 
+/* As in CASA: what averages would be ignored there. */
+static int check_averages(const command *c) {
+  if (!c->how->list || c->mode == SHEAF_FLAG_CLIP || c->mode == SHEAF_FLAG_TFCROP ||
+      c->mode == SHEAF_FLAG_RFLAG || (!flag(c, "channelavg") && !flag(c, "timeavg")))
+    return 0;
+  return fail(c, "%s=True: mode='%s' does not average; clip, tfcrop and rflag do",
+              flag(c, "channelavg") ? "channelavg" : "timeavg", kModes[c->mode]);
+}
+
 /* Compiles one command; c->out, or NULL when it selects nothing. */
 static int compile_command(command *c, run *r) {
   char name[96];
@@ -634,6 +659,7 @@ static int compile_command(command *c, run *r) {
   put_int(c, "mode", c->mode);
   put_int(c, "row", c->row);
   json_object_set_new(c->out, "name", json_string(report_name(c, name, sizeof name)));
+  SHEAF_TRY(check_averages(c));
   SHEAF_TRY(unapply(c));
   SHEAF_TRY(compile_mode(c, r));
   SHEAF_TRY(sheaf_flag_filter_compile(c->how->vis, c->par, &options, &filter, &empty, c->err));
@@ -645,6 +671,7 @@ static int compile_command(command *c, run *r) {
       json_boolean(!has_text(c, "spw") &&
                    (c->mode == SHEAF_FLAG_CLIP || !has_text(c, "correlation"))));
   json_object_set(c->out, "filter", filter);
+  r->told |= empty == SHEAF_FLAG_NO_CHANNELS;
   if (empty) {
     json_decref(c->out);
     c->out = NULL;
@@ -772,7 +799,7 @@ int sheaf_flag_compile_all(const sheaf_flag_compile *how, const json_t *commands
     json_decref(agents);
     return rc;
   }
-  *nothing = json_array_size(agents) == 0;
+  *nothing = json_array_size(agents) > 0 ? 0 : r.told ? SHEAF_FLAG_NO_CHANNELS : 1;
   *value = json_pack("{s:o, s:f, s:b, s:b}", "agents", agents, "ntime", how->vis->cal ? 0 : r.ntime,
                      "combinescans", r.combinescans && !how->vis->cal, "buffers", r.buffers);
   return *value ? 0 : sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for flag commands");

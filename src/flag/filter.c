@@ -29,14 +29,123 @@ static void put_times(json_t *value, const sheaf_selected *parsed) {
   json_object_set_new(value, "time", times);
 }
 
-/* Channel ranges, where the text names channels. */
-static void put_channels(json_t *value, const char *text, const sheaf_selected *parsed) {
-  if (!strchr(text, ':')) return;
-  json_t *ranges = json_array();
-  for (size_t i = 0; i < parsed->nchan; i++)
-    json_array_append_new(ranges, json_pack("[i,i,i]", parsed->chan[i].spw, parsed->chan[i].start,
-                                            parsed->chan[i].stop));
-  json_object_set_new(value, "channels", ranges);
+/* ---- channels that are not there ---- */
+
+/* What a text like "0:3~9;70~80" says of each window. */
+typedef struct beyond {
+  const sheaf_flag_vis *vis;
+  sheaf_select_ms *ms;
+  const char *text;
+  int *missing; /* [nspw] ranges that begin behind the last channel */
+  int *last;    /* [nspw] the last channel is selected for itself */
+} beyond;
+
+/* The first channel of "3", "3~9" or "3~9^2"; -1 for other forms (frequencies). */
+static int first_channel(const beyond *b, const char *range, int64_t *first, sheaf_error *err) {
+  char *end;
+  *first = strtoll(range, &end, 10);
+  const int number = end != range;
+  while (*end == ' ') end++;
+  if (number && *end == '~') strtoll(end + 1, &end, 10);
+  while (*end == ' ') end++;
+  if (number && *end == '^') strtoll(end + 1, &end, 10);
+  while (*end == ' ') end++;
+  if (!number || *end) {
+    *first = -1;
+    return 0;
+  }
+  if (*first >= 0) return 0;
+  return sheaf_fail(err, SHEAF_ERR_ARG, "spw='%s': channel %lld: channels are counted from 0",
+                    b->text, (long long)*first);
+}
+
+static void note_range(const beyond *b, const sheaf_ids *windows, int64_t first) {
+  for (size_t i = 0; i < windows->n; i++) {
+    const int32_t spw = windows->id[i];
+    if (spw < 0 || (size_t)spw >= b->vis->nspw) continue;
+    b->missing[spw] += first >= b->vis->nchan[spw];
+    b->last[spw] |= first < 0 || first == b->vis->nchan[spw] - 1;
+  }
+}
+
+/* One part of the text between commas. */
+static int note_part(const beyond *b, char *part, sheaf_error *err) {
+  char *colon = strchr(part, ':'), *rest = NULL;
+  sheaf_select *select = NULL;
+  if (!colon) return 0;
+  *colon = '\0';
+  while (*part == ' ') part++;
+  const sheaf_selection s = {.spw = *part ? part : "*"};
+  int rc = sheaf_select_parse(&select, b->ms, &s, err);
+  for (char *range = strtok_r(colon + 1, ";", &rest); rc >= 0 && range;
+       range = strtok_r(NULL, ";", &rest)) {
+    int64_t first;
+    rc = first_channel(b, range, &first, err);
+    if (rc >= 0) note_range(b, &sheaf_select_parsed(select)->spw, first);
+  }
+  sheaf_select_close(select);
+  return rc < 0 ? rc : 0;
+}
+
+static void tell_missing(const beyond *b, size_t spw) {
+  sheaf_log(SHEAF_LOG_WARN,
+            "spw='%s': spectral window %zu has channels 0~%lld; those behind the last one are not "
+            "there, and nothing is selected for them",
+            b->text, spw, (long long)b->vis->nchan[spw] - 1);
+}
+
+/* casacore takes the last channel instead of a range that lies behind it. */
+static int is_invented(const beyond *b, const sheaf_chanrange *c) {
+  const int64_t last = b->vis->nchan[c->spw] - 1;
+  return b->missing[c->spw] && !b->last[c->spw] && c->start == last && c->stop == last;
+}
+
+/* Channel ranges, where the text names channels, and the windows that have some; *empty: none. */
+static int put_channels(json_t *value, const beyond *b, const sheaf_selected *parsed, int *empty,
+                        sheaf_error *err) {
+  char *copy = strdup(b->text), *rest = NULL;
+  json_t *ranges = json_array(), *windows = json_array();
+  int rc = copy && ranges && windows ? 0
+                                     : sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for channels");
+  for (char *part = rc < 0 ? NULL : strtok_r(copy, ",", &rest); rc >= 0 && part;
+       part = strtok_r(NULL, ",", &rest))
+    rc = note_part(b, part, err);
+  for (size_t spw = 0; rc >= 0 && spw < b->vis->nspw; spw++)
+    if (b->missing[spw]) tell_missing(b, spw);
+  for (size_t i = 0; rc >= 0 && i < parsed->nchan; i++) {
+    const sheaf_chanrange *c = &parsed->chan[i];
+    if (is_invented(b, c)) continue;
+    json_array_append_new(ranges, json_pack("[i,i,i]", c->spw, c->start, c->stop));
+    json_array_append_new(windows, json_integer(c->spw));
+  }
+  if (rc >= 0 && json_array_size(ranges) < parsed->nchan) {
+    json_object_set(value, "spw", windows);
+    *empty = json_array_size(ranges) == 0 ? SHEAF_FLAG_NO_CHANNELS : 0;
+    if (*empty)
+      sheaf_fail(err, SHEAF_ERR_EMPTY, "spw='%s': there are no such channels", b->text);
+  }
+  json_object_set(value, "channels", ranges);
+  json_decref(ranges);
+  json_decref(windows);
+  free(copy);
+  return rc;
+}
+
+static int add_channels(json_t *value, const sheaf_flag_vis *vis, sheaf_select_ms *ms,
+                        const char *text, const sheaf_selected *parsed, int *empty,
+                        sheaf_error *err) {
+  if (!text || !strchr(text, ':')) return 0;
+  beyond b = {.vis = vis,
+              .ms = ms,
+              .text = text,
+              .missing = calloc(vis->nspw + 1, sizeof *b.missing),
+              .last = calloc(vis->nspw + 1, sizeof *b.last)};
+  const int rc = b.missing && b.last
+                     ? put_channels(value, &b, parsed, empty, err)
+                     : sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for channels");
+  free(b.missing);
+  free(b.last);
+  return rc;
 }
 
 static void put_autocorr(const sheaf_flag_vis *vis, json_t *value) {
@@ -82,7 +191,6 @@ static void put_parsed(const sheaf_flag_vis *vis, const json_t *par, const sheaf
   put_ids(value, "array", &parsed->array);
   put_ids(value, "observation", &parsed->observation);
   put_ids(value, "spw", &parsed->spw);
-  if (s->spw && *s->spw) put_channels(value, s->spw, parsed);
   if (s->timerange && *s->timerange) put_times(value, parsed);
   if (s->antenna && *s->antenna && !by_casacore) {
     put_ids(value, "pairs", &parsed->baseline);
@@ -112,7 +220,9 @@ int sheaf_flag_filter_compile(const sheaf_flag_vis *vis, const json_t *par,
     *empty = 1;
     rc = 0;
   } else if (rc >= 0) {
-    put_parsed(vis, par, &texts.selection, sheaf_select_parsed(select), negated, *value);
+    const sheaf_selected *parsed = sheaf_select_parsed(select);
+    put_parsed(vis, par, &texts.selection, parsed, negated, *value);
+    rc = add_channels(*value, vis, options->ms, texts.selection.spw, parsed, empty, err);
   }
   sheaf_select_close(select);
   sheaf_selection_free(&texts);

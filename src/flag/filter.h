@@ -70,7 +70,12 @@ typedef struct sheaf_flag_filter_options {
                   says which */
 } sheaf_flag_filter_options;
 
-/* Compiles the selection parameters and autocorr of a command. *empty: it can select nothing. */
+/* Why a command can select nothing: it names channels behind the last ones only, of which a warning
+ * has told. */
+enum { SHEAF_FLAG_NO_CHANNELS = 2 };
+
+/* Compiles the selection parameters and autocorr of a command. *empty: 1 when it can select nothing,
+ * SHEAF_FLAG_NO_CHANNELS when because of its channels; ranges behind the last channel are dropped. */
 int sheaf_flag_filter_compile(const sheaf_flag_vis *vis, const json_t *par,
                               const sheaf_flag_filter_options *options, json_t **value, int *empty,
                               sheaf_error *err);

@@ -40,15 +40,19 @@ static sheaf_copycolumn column_of(const char *name, sheaf_role role) {
   return c;
 }
 
-/* 1 when the table has FLAG_ROW, 0 when not, as in a calibration table. */
-static int has_flag_row(const char *path, sheaf_error *err) {
+/* 1 when the table has FLAG_ROW, 0 when not, as in a calibration table. *ndim: axes of FLAG's cells
+ * where its description leaves them open, as CASA's calibration tables do; else 0. */
+static int has_flag_row(const char *path, int *ndim, sheaf_error *err) {
   sheaf_table *table;
+  sheaf_column flag;
+  *ndim = 0;
   int rc = sheaf_table_open(&table, path, 0, err);
   if (rc < 0) return rc;
-  if (!sheaf_table_column(table, "FLAG", NULL))
+  if (!sheaf_table_column(table, "FLAG", &flag))
     rc = sheaf_fail(err, SHEAF_ERR_DATA, "%s has no column FLAG", path);
   else
     rc = sheaf_table_column(table, "FLAG_ROW", NULL);
+  if (rc >= 0 && flag.ndim < 0) *ndim = 2;
   sheaf_table_close(table);
   return rc;
 }
@@ -60,7 +64,7 @@ static int write_flags(const char *path, const char *const *members, size_t n, s
                                 column_of("FLAG_ROW", SHEAF_ROLE_SCALAR)};
   columns[0].ndim = 2; /* where the table leaves it open, as gaincal's do */
   sheaf_cellsel cell = {0};
-  const int has_row = has_flag_row(members[0], err);
+  const int has_row = has_flag_row(members[0], &columns[0].ndim, err);
   if (has_row < 0) return has_row;
   sheaf_copyplan plan = {
       .ncolumn = has_row ? 2 : 1, .column = columns, .reindex = {.nddid = 1, .cell = &cell}};

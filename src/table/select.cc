@@ -4,10 +4,12 @@
 #include <casacore/casa/Arrays/ArrayLogical.h>
 #include <casacore/ms/MSSel/MSSelection.h>
 #include <casacore/ms/MSSel/MSSelectionError.h>
+#include <casacore/ms/MeasurementSets/MSMainColumns.h>
 #include <casacore/ms/MeasurementSets/MeasurementSet.h>
 #include <casacore/tables/TaQL/ExprNode.h>
 #include <casacore/tables/TaQL/TableExprId.h>
 #include <casacore/tables/Tables/ScalarColumn.h>
+#include <casacore/tables/Tables/SetupNewTab.h>
 
 #include <algorithm>
 #include <cstring>
@@ -303,7 +305,47 @@ bool parse_by_parts(sheaf_select* s, sheaf_select_ms& m, const sheaf_selection& 
   return true;
 }
 
+// An MS of one row in memory, for casacore's parser of times.
+MeasurementSet row_in_memory(double time_s, double interval_s) {
+  SetupNewTable setup("times", MeasurementSet::requiredTableDesc(), Table::Scratch);
+  MeasurementSet ms(setup, Table::Memory, 1);
+  MSMainColumns columns(ms);
+  columns.time().put(0, time_s);
+  columns.timeCentroid().put(0, time_s);
+  columns.interval().put(0, interval_s);
+  columns.exposure().put(0, interval_s);
+  columns.flagRow().put(0, False);
+  return ms;
+}
+
 }  // namespace
+
+int sheaf_select_times(const char* timerange, double time_s, double interval_s, double** out,
+                       size_t* n, sheaf_error* err) {
+  *out = nullptr;
+  sheaf_casacore_log_install();
+  return guard(err, "timerange", [&] {
+    const MeasurementSet ms = row_in_memory(time_s, interval_s);
+    MSSelection selection;
+    selection.setTimeExpr(timerange);
+    Matrix<Double> list;
+    try {
+      selection.toTableExprNode(&ms);
+      list = selection.getTimeList();
+    } catch (const std::exception& x) {
+      throw Failure(SHEAF_ERR_ARG,
+                    std::string("timerange='") + timerange + "': " + trimmed(x.what()));
+    }
+    *n = list.ncolumn();
+    *out = static_cast<double*>(malloc((2 * *n + 1) * sizeof **out));
+    if (!*out) throw std::bad_alloc();
+    for (size_t i = 0; i < *n; i++) {
+      (*out)[2 * i] = list(0, i);
+      (*out)[2 * i + 1] = list(1, i);
+    }
+    return 0;
+  });
+}
 
 int sheaf_select_ms_open(sheaf_select_ms** ms, const char* path, sheaf_error* err) {
   *ms = nullptr;

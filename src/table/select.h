@@ -79,6 +79,11 @@ int sheaf_select_all(const sheaf_select *select);
 /* keep[i] = 1 when row row0+i is selected, else 0. */
 int sheaf_select_test(sheaf_select *select, int64_t row0, int64_t n, uint8_t *keep,
                       sheaf_error *err);
+/* Parses a timerange without an MS: `time_s` and `interval_s` stand for TIME and INTERVAL of its first
+ * row (its date is that of times without one). *out: *n pairs start, stop [s, as TIME], allocated with
+ * malloc. SHEAF_ERR_ARG for what the parser refuses. */
+int sheaf_select_times(const char *timerange, double time_s, double interval_s, double **out,
+                       size_t *n, sheaf_error *err);
 
 #ifdef __cplusplus
 }

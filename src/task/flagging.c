@@ -675,7 +675,7 @@ static int run_all(run *r, json_t **report, sheaf_error *err) {
     nothing = rc == 0;
   }
   if (nothing) {
-    rc = nothing_selected(r, err);
+    rc = nothing == SHEAF_FLAG_NO_CHANNELS ? 0 : nothing_selected(r, err);
     if (rc >= 0) *report = json_object();
     return rc;
   }

@@ -8,7 +8,21 @@
 #include <jansson.h>
 
 #include "base/error.h"
+#include "base/params.h"
 #include "flag/plots.h"
+
+/* Rows of parameter tables that flagdata and flagcmd have in common. */
+#define SHEAF_FLAGSAVE_BACKUP(when)                           \
+  {"flagbackup", SHEAF_TYPE_BOOL, "True", NULL, NULL, (when), \
+   "save the flags before they are changed", 0}
+#define SHEAF_FLAGSAVE_SAVEPARS(when, what) \
+  {"savepars", SHEAF_TYPE_BOOL, "False", NULL, NULL, (when), (what), 0}
+#define SHEAF_FLAGSAVE_OUTFILE                                  \
+  {"outfile", SHEAF_TYPE_STRING, "''", NULL, NULL, "savepars=True", \
+   "file to save them in; '': FLAG_CMD", SHEAF_PARAM_PATH}
+#define SHEAF_FLAGSAVE_OVERWRITE                                    \
+  {"overwrite", SHEAF_TYPE_BOOL, "True", NULL, NULL, "savepars=True", \
+   "replace outfile when it exists", 0}
 
 /* Before anything is done: whether a file can be written there; one that exists, with overwrite only. */
 int sheaf_flagsave_check_file(const char *outfile, int overwrite, sheaf_error *err);

@@ -76,6 +76,43 @@ def test_history(ms):
     assert lines()[0] == "taskname=flagcmd" and 'inpfile     = "d.txt"' in lines()
 
 
+# ---- files of commands ----
+
+FILES = {
+    "line feeds": b"antenna='A01'\nscan='2'\n", "Windows": b"\xef\xbb\xbfantenna='A01'\r\nscan='2'\r\n", "Macintosh": b"antenna='A01'\rscan='2'\r",
+    "no end": b"# c\n\n  \t\n  # c\nantenna='A01'\nscan='2'", "blanks": b"   antenna='A01'  \n\tscan=\"2\"\t\n",
+    "UTF-8": "antenna='A01' reason='st\u00f6rung'\nscan='2'\n".encode(), "no quotes": b"antenna=A01\nscan=2\n",
+    "bad quotes": b"antenna='A01\nscan='2\"\n"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_commands(ms, name):
+    """CASA 6.7 reads these likewise, but for numbers without quotes, blanks before #, and the mark at the beginning of Windows'
+    files, which is part of the parameter's name there: flagcmd flags all data."""
+    pathlib.Path("l.txt").write_bytes(FILES[name])
+    sheaf.flagdata(ms, mode="unflag", flagbackup=False)
+    sheaf.flagcmd(ms, inpmode="list", inpfile="l.txt", flagbackup=False)
+    found = cases.state(ms)
+    sheaf.flagdata(ms, mode="unflag", flagbackup=False)
+    sheaf.flagdata(ms, antenna="A01", flagbackup=False)
+    sheaf.flagdata(ms, scan="2", flagbackup=False)
+    assert cases.state(ms) == found and 0 < found["flag"]
+
+
+def test_a_file_that_is_not_utf8(ms, untouched):
+    pathlib.Path("l.txt").write_bytes(b"scan='1'\nantenna='A01' reason='st\xf6rung'\n")
+    with pytest.raises(sheaf.Error, match="l.txt, line 2: is not UTF-8 text"):
+        sheaf.flagcmd(ms, inpmode="list", inpfile="l.txt")
+    untouched()
+
+
+def test_a_long_file(ms):
+    lines = [f"antenna='A{i % 4:02d}' scan='{1 + i % 3}' reason='r{i}'" for i in range(100000)]
+    pathlib.Path("l.txt").write_text("\n".join(lines))
+    sheaf.flagcmd(ms, inpmode="list", inpfile="l.txt", action="list", savepars=True, outfile="o.txt", reason=["r5", "r99999"])
+    assert pathlib.Path("o.txt").read_text().splitlines() == [lines[5], lines[99999]]
+
+
 # ---- bad commands: nothing is applied, and file, line and word are told ----
 
 BAD = {

@@ -159,6 +159,15 @@ BAD = [
     ({"mode": "list", "inpfile": ["mode='extend' timeavg=True timebin='2s'"]}, "mode='extend' does not average"),
     ({"mode": "manual", "savepars": True, "outfile": "/nowhere/at/all"}, "/nowhere/at/"),
     ({"mode": "manual", "savepars": True, "outfile": "/"}, "directory"),
+    ({"mode": "summary", "minrel": 0.9, "maxrel": 0.1}, "minrel=0.9"), ({"mode": "summary", "minabs": 10, "maxabs": 5}, "minabs=10"),
+    ({"mode": "summary", "minrel": 1.5, "maxrel": 2.0}, "minrel=1.5"), ({"mode": "summary", "minrel": -2.0, "maxrel": -1.0}, "maxrel=-1"),
+    ({"mode": "clip", "timeavg": True, "timebin": "3m"}, "timebin='3m'"), ({"mode": "clip", "timeavg": True, "timebin": "inf"}, "'inf'"),
+    ({"mode": "extend", "ntime": "3m"}, "ntime='3m'"), ({"mode": "extend", "ntime": "-5s"}, "ntime=-5"),
+    ({"mode": "rflag", "timedevscale": 0.0}, "timedevscale=0"), ({"mode": "rflag", "freqdevscale": 0.0}, "freqdevscale=0"),
+    ({"mode": "rflag", "winsize": 0}, "winsize=0"), ({"mode": "elevation", "lowerlimit": 95.0}, "lowerlimit=95"),
+    ({"mode": "manual", "spw": "0:-5~3"}, "channels are counted from 0"), ({"mode": "quack", "quackmode": "BEG"}, "quackmode='BEG'"),
+    ({"mode": "list", "inpfile": ["timerange='1995/04/13/09:36:36~1995/04/13/10:11:48'"], "tbuff": -10000.0}, "tbuff: leaves nothing"),
+    ({"mode": "list", "inpfile": ["timerange='1995/04/13/09:36:36~1995/04/13/10:11:48'"], "tbuff": [1.0, 2.0, 3.0]}, "tbuff"),
 ]
 
 
@@ -169,6 +178,52 @@ def test_bad_input_is_told_and_changes_nothing(ms, par, word):
         sheaf.flagdata(vis=ms, **par)
     assert all(np.array_equal(a, b) for a, b in zip(flags(ms), before))
     assert not os.path.exists(ms + ".flagversions") and os.listdir(os.path.dirname(ms)) == ["ngc.ms"]
+
+
+@pytest.mark.parametrize("tbuff, flagged", [(-10.0, 666792), ([-60.0, 60.0], 619164), ([], 666792)])
+def test_a_negative_tbuff_makes_ranges_shorter(ms, tbuff, flagged):
+    """Numbers of flags of CASA 6.7: flagdata('ngc5921.ms', mode='list', tbuff=tbuff, inpfile=[this line])."""
+    sheaf.flagdata(vis=ms, mode="list", inpfile=["timerange='1995/04/13/09:36:36~1995/04/13/10:11:48'"], tbuff=tbuff)
+    assert flags(ms)[0].sum() == flagged
+
+
+def test_channels_that_are_not_there(ms, capfd):
+    """CASA flags the last channel, 62, instead of 70~80: 45306 flags (135918 for 60~80, as here). See differences.md."""
+    for par in ({}, {"mode": "clip", "clipminmax": [0, 1]}, {"mode": "tfcrop"}, {"mode": "unflag"},
+                {"mode": "list", "inpfile": ["spw='0:70~80'"]}):
+        assert sheaf.flagdata(vis=ms, **{"spw": "" if "inpfile" in par else "0:70~80", **par}) == {}
+        assert "window 0 has channels 0~62" in capfd.readouterr().err
+    for spw in ("0:63", "*:70~80", "0:70;75~80^2"):
+        sheaf.flagdata(vis=ms, spw=spw)
+    assert not flags(ms)[0].any() and not os.path.exists(ms + ".flagversions")
+    for spw, flagged in (("0:60~80", {60, 61, 62}), ("0:62;70~80", {62}), ("0:0~1;70~80,0:5", {0, 1, 5})):
+        sheaf.flagdata(vis=ms, mode="unflag", flagbackup=False)
+        sheaf.flagdata(vis=ms, spw=spw, flagbackup=False)
+        found = flags(ms)[0]
+        assert set(np.flatnonzero(found.any(axis=(0, 2)))) == flagged and found.sum() == 45306 * len(flagged)
+
+
+def test_channels_that_some_windows_lack(tmp_path):
+    """0:70~80 of a window of 63 channels and 1:0~1 of another: the second is flagged."""
+    path = str(tmp_path / "w.ms")
+    shutil.copytree(inputs.simulated(), path)
+    with table(path + "/SPECTRAL_WINDOW", ack=False) as t:
+        last = t.getcol("NUM_CHAN")[0]
+    sheaf.flagdata(vis=path, mode="unflag", flagbackup=False)
+    sheaf.flagdata(vis=path, spw=f"0:{last}~{last + 5},1:0~1", flagbackup=False)
+    with table(path, ack=False) as t:
+        window, found = t.getcol("DATA_DESC_ID"), t.getcol("FLAG")
+    assert found[window == 1, :2].all() and not found[window == 1, 2:].any() and not found[window != 1].any()
+
+
+@pytest.mark.parametrize("mode", ["manual", "quack", "unflag", "extend", "summary", "antint antint_ref_antenna='1'"])
+@pytest.mark.parametrize("word", ["channelavg=True chanbin=9", "timeavg=True timebin='60s'"])
+def test_averages_of_modes_that_have_none(ms, mode, word):
+    """In a list CASA refuses these, too: "Cannot use timeavg or channelavg in mode extend"."""
+    lines = ["mode='clip' clipminmax=[0,65]", f"mode={mode} {word}"]
+    with pytest.raises(sheaf.Error, match=r"inpfile.1.: (channel|time)avg=True: mode='\w+' does not average"):
+        sheaf.flagdata(vis=ms, mode="list", inpfile=lines)
+    assert not flags(ms)[0].any() and not os.path.exists(ms + ".flagversions")
 
 
 def test_chanbin_of_each_window(tmp_path):
