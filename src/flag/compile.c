@@ -706,10 +706,6 @@ static int wants_extension(const command *c, run *r) {
   return wanted;
 }
 
-static int averages(int mode) {
-  return mode == SHEAF_FLAG_CLIP || mode == SHEAF_FLAG_TFCROP || mode == SHEAF_FLAG_RFLAG;
-}
-
 static int say_where(const command *c, int rc) {
   return c->where ? sheaf_fail_context(c->err, rc, "%s", c->where) : rc;
 }
@@ -740,10 +736,6 @@ static int add_command(const sheaf_flag_compile *how, const json_t *given, size_
   if (json_is_integer(json_object_get(given, "row")))
     c.row = json_integer_value(json_object_get(given, "row"));
   int rc = compile_command(&c, r);
-  if (rc >= 0 && c.where && c.out && !averages(c.mode) &&
-      (sheaf_value_bool(c.par, "channelavg", 0) || sheaf_value_bool(c.par, "timeavg", 0)))
-    rc = fail(&c, "mode='%s' does not average: channelavg and timeavg are for clip, tfcrop and rflag",
-              kModes[c.mode]);
   if (rc < 0) {
     rc = say_where(&c, rc);
     goto done;

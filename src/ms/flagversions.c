@@ -62,7 +62,6 @@ static int write_flags(const char *path, const char *const *members, size_t n, s
   char ids[4300];
   sheaf_copycolumn columns[] = {column_of("FLAG", SHEAF_ROLE_ARRAY),
                                 column_of("FLAG_ROW", SHEAF_ROLE_SCALAR)};
-  columns[0].ndim = 2; /* where the table leaves it open, as gaincal's do */
   sheaf_cellsel cell = {0};
   const int has_row = has_flag_row(members[0], &columns[0].ndim, err);
   if (has_row < 0) return has_row;

@@ -7,6 +7,8 @@
 
 #include "base/cancel.h"
 #include "base/memory.h"
+#include <string.h>
+
 #include "command.h"
 #include "convert.h"
 #include "core.h"
@@ -19,11 +21,14 @@
 
 PyObject *core_raise(const char *task, const sheaf_error *err) {
   PyObject *errors = PyImport_ImportModule("sheaf.errors");
-  PyObject *made = errors ? PyObject_CallMethod(errors, "make", "iszsi", err->code, err->text, task,
-                                                err->host, err->rank)
-                          : NULL;
+  /* A text may hold what a user gave or a file holds, which may be no UTF-8. */
+  PyObject *text = PyUnicode_DecodeUTF8(err->text, (Py_ssize_t)strlen(err->text), "replace");
+  PyObject *made = errors && text ? PyObject_CallMethod(errors, "make", "iOzsi", err->code, text,
+                                                        task, err->host, err->rank)
+                                  : NULL;
   if (made) PyErr_SetObject((PyObject *)Py_TYPE(made), made);
   Py_XDECREF(made);
+  Py_XDECREF(text);
   Py_XDECREF(errors);
   return NULL;
 }
