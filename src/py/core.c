@@ -3,12 +3,11 @@
  * core.c - the extension module sheaf._core: calls of tasks, their tables, and MPI's life cycle. */
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cancel.h"
 #include "base/memory.h"
-#include <string.h>
-
 #include "command.h"
 #include "convert.h"
 #include "core.h"
