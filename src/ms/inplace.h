@@ -5,6 +5,7 @@
  *   sheaf_inplace_begin(vis)          one task at a time per MS; debris of dead ones is removed
  *   for each member: sheaf_edit_add(sheaf_inplace_edit(...)), _remove, _set, ...   (table/edit.h)
  *   sheaf_inplace_prepare             new columns exist beside the tables, full of zeros
+ *   sheaf_inplace_check_locks         nobody keeps a lock that will be needed
  *   sheaf_inplace_units               units: member × row range; a round runs them
  *      each unit: sheaf_chunks (ms/chunks.h) reads and writes cells, also of new columns
  *   sheaf_inplace_commit              all edits become true, readers are made to notice
@@ -97,6 +98,16 @@ void sheaf_inplace_units_free(sheaf_inplace_unit *units, size_t n);
  * not yet; after the commit. Nothing where `vis` refers to no other MS. */
 int sheaf_inplace_show(sheaf_inplace *inplace, const char *const *columns, size_t n,
                        sheaf_error *err);
+
+/* Before anything is written: sheaf_putter_check (table/putter.h) of member i, where one of these
+ * columns (pending ones, too) goes through casacore. SHEAF_ERR_IO when another process keeps the
+ * table's lock. */
+int sheaf_inplace_check_lock(const sheaf_inplace *inplace, size_t i, const char *const *columns,
+                             size_t n, sheaf_error *err);
+
+/* Of all members that `cut` has units for, and the columns that they write. */
+int sheaf_inplace_check_locks(const sheaf_inplace *inplace, const sheaf_inplace_cut *cut,
+                              sheaf_error *err);
 
 /* After the last round: commits all edits and bumps the change counters of all members. `wrote` 0:
  * no cell was written, and members without an edit need no bump. */

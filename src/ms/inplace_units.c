@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "ms/inplace.h"
+#include "table/putter.h"
 #include "table/table.h"
 #include "table/tiles.h"
 
@@ -265,6 +266,29 @@ static int cut_member(list *l, member *m, const sheaf_inplace_cut *cut, sheaf_er
     row = end;
   }
   return 0;
+}
+
+int sheaf_inplace_check_lock(const sheaf_inplace *inplace, size_t number,
+                             const char *const *columns, size_t n, sheaf_error *err) {
+  const char *path = sheaf_inplace_member(inplace, number);
+  int rc = 0;
+  for (size_t i = 0; i < n && rc == 0; i++) {
+    sheaf_tiles *tiles = NULL;
+    rc = sheaf_tiles_open_pending(&tiles, path, columns[i], 0, err);
+    sheaf_tiles_close(tiles);
+  }
+  return rc == SHEAF_TILES_UNKNOWN ? sheaf_putter_check(path, err) : rc;
+}
+
+int sheaf_inplace_check_locks(const sheaf_inplace *inplace, const sheaf_inplace_cut *cut,
+                              sheaf_error *err) {
+  int rc = 0;
+  for (size_t i = 0; i < sheaf_inplace_nmember(inplace) && rc >= 0; i++) {
+    const int idle = sheaf_inplace_rows(inplace, i) && sheaf_inplace_nwanted(inplace, i) == 0;
+    if (!idle || cut->partial == SHEAF_INPLACE_ALL)
+      rc = sheaf_inplace_check_lock(inplace, i, cut->written, cut->nwritten, err);
+  }
+  return rc < 0 ? sheaf_fail_context(err, rc, "nothing is changed") : 0;
 }
 
 static int refuse(const char *path, sheaf_error *err) {

@@ -25,6 +25,11 @@ extern "C" {
 
 typedef struct sheaf_putter sheaf_putter;
 
+/* Before anything is written: whether sheaf_putter_finish will get the table's lock. Processes that
+ * have it are asked for it as casacore does, for ten seconds; it is not kept. SHEAF_ERR_IO names
+ * the process that keeps it (on this host). Works in a child process. */
+int sheaf_putter_check(const char *table_path, sheaf_error *err);
+
 int sheaf_putter_open(sheaf_putter **putter, const char *table_path, sheaf_error *err);
 
 /* Takes cells of `rows`, all of `shape` (fastest axis first; ndim 0: a scalar column), one after
@@ -34,7 +39,7 @@ int sheaf_putter_put(sheaf_putter *putter, const char *column, const int64_t *ro
                      sheaf_error *err);
 
 /* Puts all cells in the order in which they came, flushes, closes; frees the handle in any case.
- * SHEAF_ERR_IO when another process keeps the table's lock for a minute. */
+ * SHEAF_ERR_IO, with nothing put, when another process keeps the table's lock for a minute. */
 int sheaf_putter_finish(sheaf_putter *putter, sheaf_error *err);
 /* Forgets the cells; frees the handle. NULL is fine. */
 void sheaf_putter_abandon(sheaf_putter *putter);

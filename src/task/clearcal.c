@@ -338,7 +338,8 @@ static int run_units(plan *p, sheaf_job *job, const json_t *par, sheaf_error *er
       .written = written,
       .nwritten = n,
       .partial = p->add_corrected || p->add_model ? SHEAF_INPLACE_ALL : SHEAF_INPLACE_ROWS};
-  int rc = sheaf_inplace_task_forget(p->inplace, p->vis, written, n, err);
+  int rc = sheaf_inplace_check_locks(p->inplace, &cut, err);
+  if (rc >= 0) rc = sheaf_inplace_task_forget(p->inplace, p->vis, written, n, err);
   if (rc >= 0)
     rc = sheaf_inplace_task_round(job, p->inplace, &cut, "clearcal.reset", common, merge, p, err);
   json_decref(common);

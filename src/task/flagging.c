@@ -420,18 +420,35 @@ static int apply_rows(run *r, sheaf_error *err) {
   return rc;
 }
 
-/* Noted in the MS while it lasts, as a death may leave some flags new and others as before. */
+/* Whether casacore can lock all tables that it will be needed for. */
+static int check_locks(const run *r, sheaf_error *err) {
+  static const char *const columns[] = {"FLAG", "FLAG_ROW"};
+  int rc = 0;
+  for (size_t m = 0; rc >= 0 && m < r->vis.nmember; m++) {
+    json_t *files = sheaf_patch_files(r->files, m, 0, r->vis.first[m + 1] - r->vis.first[m]);
+    if (json_array_size(files))
+      rc = sheaf_inplace_check_lock(r->inplace, m, columns, r->rows ? 2 : 1, err);
+    json_decref(files);
+  }
+  return rc < 0 ? sheaf_fail_context(err, rc, "nothing is changed") : 0;
+}
+
+/* Noted in the MS while it lasts, as a death may leave some flags new and others as before.
+ * FLAG_ROW is first, as only that may have to wait for other processes. */
 static int change_flags(run *r, const char *version, sheaf_error *err) {
   sheaf_flagmark mark;
   int rc =
       sheaf_flagmark_write(&mark, r->what->vis, sheaf_job_task(r->job)->name, version, NULL, err);
   if (rc < 0) return rc;
-  rc = apply_flags(r, err);
-  if (rc >= 0 && r->rows) rc = apply_rows(r, err);
-  if (rc >= 0) rc = sheaf_inplace_commit(r->inplace, 1, err);
+  if (r->rows) rc = apply_rows(r, err);
+  if (rc >= 0) rc = apply_flags(r, err);
   if (rc >= 0) {
+    rc = sheaf_inplace_commit(r->inplace, 1, err);
     sheaf_flagmark_clear(&mark);
-    return 0;
+    return rc < 0 ? sheaf_fail_context(err, rc,
+                                       "all flags are written, but programs that have the table "
+                                       "open may not notice it")
+                  : 0;
   }
   sheaf_flagmark_leave(&mark);
   return version ? sheaf_fail_context(err, rc,
@@ -444,8 +461,9 @@ static int change_flags(run *r, const char *version, sheaf_error *err) {
 static int apply(run *r, sheaf_error *err) {
   static const char *const columns[] = {"FLAG", "FLAG_ROW"};
   char version[128];
-  int rc = 0;
-  if (r->what->backup) rc = sheaf_flagversions_backup(r->what->vis, r->what->backup, version, err);
+  int rc = check_locks(r, err);
+  if (rc >= 0 && r->what->backup)
+    rc = sheaf_flagversions_backup(r->what->vis, r->what->backup, version, err);
   if (rc < 0) return rc;
   if (json_array_size(r->files) == 0) {
     sheaf_flagmark_forget(r->what->vis);
@@ -604,8 +622,11 @@ static void tell(const run *r) {
 static int compile(run *r, int *nothing, sheaf_error *err) {
   size_t nparam;
   const sheaf_param *params = sheaf_flagdata_params(&nparam);
-  const sheaf_flag_compile how = {
-      .vis = &r->vis, .params = params, .nparam = nparam, .list = r->what->list, .skipped = r->what->skipped};
+  const sheaf_flag_compile how = {.vis = &r->vis,
+                                  .params = params,
+                                  .nparam = nparam,
+                                  .list = r->what->list,
+                                  .skipped = r->what->skipped};
   int rc = sheaf_flag_compile_all(&how, r->what->commands, &r->compiled, nothing, err);
   if (rc >= 0) rc = sheaf_flag_agents_make(&r->agents, &r->vis, r->compiled, err);
   if (rc < 0) return rc;

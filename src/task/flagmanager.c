@@ -111,21 +111,28 @@ static int restore_column(restoring *r, const char *column, sheaf_error *err) {
                                   r, err);
 }
 
-/* Everything is checked; from here on flags change. */
+/* Everything but the locks is checked; from here on flags change, FLAG_ROW first, as only that may
+ * have to wait for other processes. */
 static int restore_checked(restoring *r, const char *vis, const char *name, sheaf_error *err) {
   const char *const columns[] = {"FLAG", "FLAG_ROW"};
   const size_t n = sheaf_value_bool(r->common, "flag_row", 0) ? 2 : 1;
   sheaf_flagmark mark;
-  int rc = sheaf_ledger_forget(vis, columns, n, err);
+  const sheaf_inplace_cut cut = {.written = columns, .nwritten = n};
+  int rc = sheaf_inplace_check_locks(r->inplace, &cut, err);
+  if (rc >= 0) rc = sheaf_ledger_forget(vis, columns, n, err);
   if (rc >= 0) rc = sheaf_flagmark_write(&mark, vis, "flagmanager", NULL, name, err);
   if (rc < 0) return rc;
-  for (size_t c = 0; rc >= 0 && c < n; c++) rc = restore_column(r, columns[c], err);
-  if (rc >= 0) rc = sheaf_inplace_commit(r->inplace, r->changed > 0, err);
-  if (rc >= 0)
-    sheaf_flagmark_clear(&mark);
-  else
+  for (size_t c = n; rc >= 0 && c > 0; c--) rc = restore_column(r, columns[c - 1], err);
+  if (rc < 0) {
     sheaf_flagmark_leave(&mark);
-  return rc < 0 ? sheaf_fail_context(err, rc, "version '%s' may be restored in part", name) : 0;
+    return sheaf_fail_context(err, rc, "version '%s' may be restored in part", name);
+  }
+  rc = sheaf_inplace_commit(r->inplace, r->changed > 0, err);
+  sheaf_flagmark_clear(&mark);
+  return rc < 0 ? sheaf_fail_context(err, rc,
+                                     "all flags are restored, but programs that have the table "
+                                     "open may not notice it")
+                : 0;
 }
 
 static int prepare(restoring *r, const char *vis, const char *name, sheaf_merge how,

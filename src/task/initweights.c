@@ -433,6 +433,14 @@ static int merge(void *user, size_t index, const json_t *value, sheaf_error *err
   return 0;
 }
 
+/* What the ledger of a Multi-MS says of the columns is no longer true. */
+static int forget_checksums(const plan *p, sheaf_error *err) {
+  static const char *const all[] = {"WEIGHT", "SIGMA", "WEIGHT_SPECTRUM", "SIGMA_SPECTRUM"};
+  if (p->mode == DELWTSP) return sheaf_inplace_task_forget(p->inplace, p->vis, all + 2, 1, err);
+  if (p->mode == DELSIGSP) return sheaf_inplace_task_forget(p->inplace, p->vis, all + 3, 1, err);
+  return sheaf_inplace_task_forget(p->inplace, p->vis, all, sizeof all / sizeof *all, err);
+}
+
 static int run_units(plan *p, sheaf_job *job, const json_t *par, sheaf_error *err) {
   const char *written[4];
   size_t n = 0;
@@ -457,17 +465,13 @@ static int run_units(plan *p, sheaf_job *job, const json_t *par, sheaf_error *er
       .nwritten = n,
       .target = with_tsys(p->mode) ? (int64_t)256 << 20 : 0,
       .partial = p->new_wtsp || p->new_sigsp ? SHEAF_INPLACE_ALL : SHEAF_INPLACE_ROWS};
-  rc = sheaf_inplace_task_round(job, p->inplace, &cut, "initweights.weigh", common, merge, p, err);
+  rc = sheaf_inplace_check_locks(p->inplace, &cut, err);
+  if (rc >= 0) rc = forget_checksums(p, err);
+  if (rc >= 0)
+    rc =
+        sheaf_inplace_task_round(job, p->inplace, &cut, "initweights.weigh", common, merge, p, err);
   json_decref(common);
   return rc;
-}
-
-/* What the ledger of a Multi-MS says of the columns is no longer true. */
-static int forget_checksums(const plan *p, sheaf_error *err) {
-  static const char *const all[] = {"WEIGHT", "SIGMA", "WEIGHT_SPECTRUM", "SIGMA_SPECTRUM"};
-  if (p->mode == DELWTSP) return sheaf_inplace_task_forget(p->inplace, p->vis, all + 2, 1, err);
-  if (p->mode == DELSIGSP) return sheaf_inplace_task_forget(p->inplace, p->vis, all + 3, 1, err);
-  return sheaf_inplace_task_forget(p->inplace, p->vis, all, sizeof all / sizeof *all, err);
 }
 
 static int work_in_place(plan *p, sheaf_job *job, const json_t *par, sheaf_error *err) {
@@ -477,9 +481,9 @@ static int work_in_place(plan *p, sheaf_job *job, const json_t *par, sheaf_error
     rc = edit_member(p, i, err);
   if (rc < 0) return rc;
   tell_plan(p, par);
-  SHEAF_TRY(forget_checksums(p, err));
   SHEAF_TRY(sheaf_inplace_prepare(p->inplace, err));
   if (p->mode < DELWTSP) SHEAF_TRY(run_units(p, job, par, err));
+  if (p->mode >= DELWTSP) SHEAF_TRY(forget_checksums(p, err));
   SHEAF_TRY(sheaf_inplace_commit(p->inplace, p->mode < DELWTSP, err));
   if (p->mode < DELWTSP && p->spectra)
     sheaf_inplace_task_show(p->inplace, p->vis, written, with_tsys(p->mode) ? 2 : 1);

@@ -316,6 +316,99 @@ def test_table_locked_by_casacore_waits(made, tmp_path):
     assert expect(path, made["standard"]) == []
 
 
+class Holder:
+    """Another process that has read from a table through casacore, whose auto locking keeps the read lock; `busy`: it goes
+    on reading, so that casacore sees that somebody else wants the lock, and gives it up (every 5 s)."""
+    code = ("import sys, time; from casacore.tables import table; t = table(sys.argv[1], ack=False, lockoptions='auto'); "
+            "t.getcell('TIME', 0); open(sys.argv[2], 'w').close()\n"
+            "while sys.argv[3] == 'busy': t.getcell('TIME', 0); time.sleep(0.1)\n"
+            "sys.stdin.readline(); t.close()")
+
+    def __init__(self, path, tmp_path, how="idle"):
+        mark = str(tmp_path / f"held.{how}")
+        self.process = subprocess.Popen([sys.executable, "-c", self.code, path, mark, how], stdin=subprocess.PIPE, text=True)
+        wait_for(mark)
+        os.remove(mark)
+
+    def __enter__(self):
+        return self.process
+
+    def __exit__(self, *what):
+        self.process.kill()
+        self.process.communicate()
+
+
+def sheaf(task, *words):
+    return subprocess.run([SHEAF, "--nologfile", task, *words], text=True, capture_output=True, timeout=LIMIT_S)
+
+
+def refused(done, path, pid):
+    said = done.stdout + done.stderr
+    return (done.returncode != 0 and "nothing is changed" in said and "in part" not in said and f"process {pid} (" in said
+            and path in said and "close the table there" in said)
+
+
+FLAG_ALL = ("flagdata", "mode=manual", "antenna=1")  # whole rows, so that FLAG_ROW changes, which goes through casacore
+
+
+@pytest.fixture(scope="module")
+def locked_members(made, tmp_path_factory):
+    """{name: (MS or Multi-MS, the table whose lock is kept)}, copied by tests."""
+    mms = str(tmp_path_factory.mktemp("locks") / "m.mms")
+    assert sheaf("partition", "vis=" + made["vla"], "outputvis=" + mms, "numsubms=3").returncode == 0
+    return {"vla": (made["vla"], ""), "mms": (mms, "SUBMSS/m.mms.0002.ms")}
+
+
+@pytest.mark.parametrize("name", ("vla", "mms"))
+def test_a_reader_that_keeps_its_lock_is_met_before_anything_is_written(locked_members, name, tmp_path):
+    source, member = locked_members[name]
+    path = copy(source, tmp_path / "t.ms")
+    held = os.path.join(path, member) if member else path
+    before = sums(path)
+    with Holder(held, tmp_path) as holder:
+        assert refused(sheaf(FLAG_ALL[0], "vis=" + path, *FLAG_ALL[1:]), held, holder.pid)
+        assert sums(path) == before and not os.path.exists(path + ".flagversions")
+        # FLAG alone needs no lock: readers look at the change counters at their next one.
+        done = sheaf("flagdata", "vis=" + path, "mode=manual", "spw=0:3~4", "flagbackup=False")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert sums(path) != before
+    done = sheaf(FLAG_ALL[0], "vis=" + path, *FLAG_ALL[1:])
+    assert done.returncode == 0, done.stdout + done.stderr
+    if name == "vla":
+        return
+    before = sums(path)
+    with Holder(held, tmp_path) as holder:
+        assert refused(sheaf("flagmanager", "vis=" + path, "mode=restore", "versionname=flagdata_1"), held, holder.pid)
+        assert sums(path) == before
+    done = sheaf("flagmanager", "vis=" + path, "mode=restore", "versionname=flagdata_1")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_reader_at_work_lets_tasks_write(made, tmp_path):
+    path = copy(made["vla"], tmp_path / "t.ms")
+    with Holder(path, tmp_path, "busy"):
+        done = sheaf(FLAG_ALL[0], "vis=" + path, *FLAG_ALL[1:])
+    assert done.returncode == 0, done.stdout + done.stderr
+    t = tables.table(path, ack=False)
+    assert t.query("FLAG_ROW").nrows() > 500 and t.query("FLAG_ROW != all(FLAG)").nrows() == 0
+    t.close()
+
+
+@pytest.mark.parametrize("task", (("clearcal",), ("initweights", "wtmode=ones")))
+def test_weights_and_corrected_data_in_standard_managers_need_the_lock(made, task, tmp_path):
+    path = copy(made["standard"], tmp_path / "t.ms")
+    if task[0] == "clearcal":  # a CORRECTED_DATA that goes through casacore
+        t = tables.table(path, readonly=False, ack=False)
+        t.addcols(tables.maketabdesc(tables.makearrcoldesc("CORRECTED_DATA", 0j, ndim=2, valuetype="complex",
+                                                           datamanagertype="StandardStMan", datamanagergroup="C")))
+        t.putcell("CORRECTED_DATA", 0, t.getcell("DATA", 0))
+        t.close()
+    before = sums(path)
+    with Holder(path, tmp_path) as holder:
+        assert refused(sheaf(task[0], "vis=" + path, *task[1:]), path, holder.pid)
+        assert sums(path) == before
+
+
 def test_memory_budget(made, tmp_path):
     env = dict(os.environ, SHEAF_MEMORY="64M")
     path = str(tmp_path / "t.ms")
