@@ -135,6 +135,82 @@ def test_flagdata_asynchronously(folder):
     assert plain(s["here"]) == plain(s["after"]) and s["after"]["flagged"] > s["before"]["flagged"]
 
 
+DEATHS = SCRIPT + """
+import shutil
+from sheaf import MPICommandClient, flagdata
+helper, client = ParallelTaskHelper, MPICommandClient()
+client.start_services()
+# Servers die in flagdata: before the flagging (at "early") or after it, without an answer, while the file `mark` is there.
+client.push_command_request('''
+import os, signal
+from sheaf import _core
+def call(name, given, plain=_core.call):
+    when = os.path.exists(mark_of_tests) and open(mark_of_tests).read()
+    if when and when != "always":
+        os.remove(mark_of_tests)
+    value = plain(name, given) if when in (False, "late") else None
+    if when:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return value
+_core.call, mark_of_tests = call, ''' + repr(os.path.abspath("mark")), True, list(range(1, sheaf.nservers() + 1)))
+def mark(when):
+    with open("mark", "w") as f: f.write(when)
+def dies(when, **args):
+    mark(when)
+    ids = flagdata(vis="d.mms", flagbackup=False, **args)
+    r = client.get_command_response(ids, True)[0]
+    try:
+        return [r["status"], r["successful"], helper.getResult(ids, "flagdata")]
+    except sheaf.Error as problem:
+        return [r["status"], r["successful"], str(problem)]
+shutil.rmtree("d.mms", ignore_errors=True)
+shutil.copytree("a.mms", "d.mms", symlinks=True)
+before = flagdata(vis="d.mms", mode="summary")
+def flagged():
+    helper.setAsyncMode(False)
+    n = flagdata(vis="d.mms", mode="summary")["flagged"]
+    helper.setAsyncMode(True)
+    return n
+helper.setAsyncMode(True)
+show(before=before)
+"""
+
+
+def test_death_of_the_server_of_an_asynchronous_flagdata(folder):
+    """A summary is made by another server. What flags is not begun again: an error that says why; called again, it does all."""
+    s = run("""
+        show(summary=dies("early", mode="summary"), early=dies("early", mode="manual", antenna="2"), unchanged=flagged(),
+             late=dies("late", mode="manual", antenna="2"), servers=sheaf.nservers())
+        ids = flagdata(vis="d.mms", mode="manual", antenna="2", flagbackup=False)
+        show(again=client.get_command_response(ids, True)[0]["successful"], after=flagged())
+        shutil.rmtree("d.mms")
+        shutil.copytree("a.mms", "d.mms", symlinks=True)
+        helper.setAsyncMode(False)
+        flagdata(vis="d.mms", mode="manual", antenna="2", flagbackup=False)
+        show(plain=flagged())
+        """, ranks=5, head=DEATHS, cwd=folder)
+    assert s["summary"] == ["response received", True, s["before"]] and s["servers"] == 1
+    for name in ("early", "late"):
+        assert s[name][:2] == ["server lost", False]
+        assert "flagdata failed for " in s[name][2] and "MPIServer-" in s[name][2] and "signal 9" in s[name][2]
+    assert s["unchanged"] == s["before"]["flagged"]
+    assert s["again"] is True and s["after"] == s["plain"] > s["before"]["flagged"]
+
+
+@pytest.mark.parametrize("mode", ("summary", "manual"))
+def test_asynchronous_flagdata_with_no_server_left(folder, mode):
+    """The call under way ends with an error that says so; the next is done by the script's process, which returns its value."""
+    s = run(f"""
+        show(lost=dies("always", mode={mode!r}, antenna="2"), servers=sheaf.nservers())
+        os.remove("mark")
+        value = flagdata(vis="d.mms", mode="summary")
+        show(here=value, same=flagged())
+        """, ranks=2, head=DEATHS, cwd=folder)
+    assert s["lost"][:2] == ["server lost", False] and "signal 9" in s["lost"][2] and s["servers"] == 0
+    assert s["here"] == s["before"] and s["same"] == s["before"]["flagged"]
+    assert "no server is left; this process does the work itself" in s.err
+
+
 def test_jobs_survive_their_servers(folder):
     """A job whose server dies is done by another; when none is left, by the client. What ends two servers is an error."""
     (folder / "dying.py").write_text('''
