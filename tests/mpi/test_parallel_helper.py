@@ -199,14 +199,24 @@ def test_death_of_the_server_of_an_asynchronous_flagdata(folder):
 
 @pytest.mark.parametrize("mode", ("summary", "manual"))
 def test_asynchronous_flagdata_with_no_server_left(folder, mode):
-    """The call under way ends with an error that says so; the next is done by the script's process, which returns its value."""
+    """The calls under way and waiting end with errors that say so; the next is done by the script's process, which returns its value."""
     s = run(f"""
-        show(lost=dies("always", mode={mode!r}, antenna="2"), servers=sheaf.nservers())
+        mark("always")
+        ids = [flagdata(vis="d.mms", mode=mode, antenna="2", flagbackup=False)[0] for mode in ({mode!r}, "summary")]
+        r = client.get_command_response(ids, True)
+        def why(i):
+            try:
+                return helper.getResult([i], "flagdata")
+            except sheaf.Error as problem:
+                return str(problem)
+        show(status=[x["status"] for x in r], why=[why(i) for i in ids], servers=sheaf.nservers(), vis=os.path.abspath("d.mms"))
         os.remove("mark")
         value = flagdata(vis="d.mms", mode="summary")
         show(here=value, same=flagged())
         """, ranks=2, head=DEATHS, cwd=folder)
-    assert s["lost"][:2] == ["server lost", False] and "signal 9" in s["lost"][2] and s["servers"] == 0
+    assert s["status"] == ["server lost", "server lost"] and s["servers"] == 0
+    assert s["why"][0].startswith(f"flagdata failed for Multi-MS {s['vis']} on MPIServer-1: ") and "signal 9" in s["why"][0]
+    assert s["why"][1] == f"flagdata failed for Multi-MS {s['vis']}: no server is left to do this command"
     assert s["here"] == s["before"] and s["same"] == s["before"]["flagged"]
     assert "no server is left; this process does the work itself" in s.err
 

@@ -246,7 +246,9 @@ class ParallelTaskHelper:
         elif trace and _says_empty(trace):
             _post(f"Ignoring NullSelection error from {args['vis']}")
         else:
-            failures.append(f"{self._taskName} failed for sub-MS {args['vis']} on MPIServer-{response['server']}: {trace}")
+            kind = "Multi-MS" if _core.mms_is(args["vis"]) else "sub-MS"
+            where = "" if response["server"] is None else f" on MPIServer-{response['server']}"
+            failures.append(f"{self._taskName} failed for {kind} {args['vis']}{where}: {trace}")
 
     def go(self):
         """Does it all; the result, False when vis is no Multi-MS, or with setAsyncMode the numbers of the requests."""
