@@ -120,8 +120,9 @@ Table& open_locked(const std::string& path, bool locking, int tries) {
 int check(const std::string& path) {
   std::string holder;
   if (look(path, holder) != Lock::held) return 0;
-  sheaf_log(SHEAF_LOG_INFO, "%s: waiting for its lock, which %s holds", path.c_str(),
-            holder.c_str());
+  if (!holder.empty())  // empty: no table.lock yet, casacore makes it
+    sheaf_log(SHEAF_LOG_INFO, "%s: waiting for its lock, which %s holds", path.c_str(),
+              holder.c_str());
   Table& table = open_locked(path, true, CHECK_TRIES);
   table.unlock();
   delete &table;
