@@ -386,6 +386,7 @@ int sheaf_select_open(sheaf_select** select, const char* path, const sheaf_selec
     s->ms = open_ms(path);
     s->ids.reserve(16);
     parse(s.get(), *selection);
+    s->ms.reset();  // and with it all sub-tables; the node keeps the main table
     *select = s.release();
     return 0;
   });
