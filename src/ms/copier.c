@@ -2,11 +2,9 @@
 #include "ms/copier.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/cancel.h"
@@ -279,66 +277,26 @@ static void copier_close(copier *c) {
   free(c->probe_path);
 }
 
-/* Units on several threads read one table: casacore opens it once for the process, and child
- * processes share its file positions. So only one of them at a time reads cells through casacore;
- * the lock lies in memory that all share, and is opened when its holder is killed. */
-static pthread_mutex_t *positions;
-
-static void make_positions(void) {
-  pthread_mutexattr_t attributes;
-  positions =
-      mmap(NULL, sizeof *positions, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (positions == MAP_FAILED) {
-    positions = NULL;
-    return;
-  }
-  pthread_mutexattr_init(&attributes);
-  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-  pthread_mutex_init(positions, &attributes);
-  pthread_mutexattr_destroy(&attributes);
-}
-
-static int positions_lock(sheaf_error *err) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, make_positions);
-  if (!positions) return no_memory(err);
-  if (pthread_mutex_lock(positions) == EOWNERDEAD) pthread_mutex_consistent(positions);
-  return 0;
-}
-
-static void positions_unlock(void) {
-  pthread_mutex_unlock(positions);
-}
-
 typedef struct table_work {
   copier *c;
   array_copies *arrays;
 } table_work;
 
-static int copy_through_casacore(copier *c, array_copies *arrays, sheaf_error *err) {
-  int rc = positions_lock(err);
-  if (rc < 0) return rc;
-  for (size_t o = 0; rc >= 0 && o < c->noutput; o++) rc = sheaf_copier_texts(c, o, err);
-  if (rc >= 0) rc = sheaf_arrays_copy_casacore(arrays, err);
-  positions_unlock();
-  return rc;
-}
-
 /* casacore's part, in a process of its own: the tables with their scalars, and once the array
- * columns have their places, so that the caller can fill them, the texts. A forked child shares the
- * file positions of our open tables, so it also copies what casacore must read. */
+ * columns have their places, so that the caller can fill them, the texts and what else casacore must
+ * read. */
 static int write_tables(void *user, json_t **value, sheaf_error *err) {
   const table_work *work = user;
   copier *c = work->c;
-  int rc = 0;
+  int rc = sheaf_tables_renew(c->in, c->nms, err);
   for (size_t o = 0; rc >= 0 && o < c->noutput; o++) {
     rc = sheaf_tree_remove(c->output[o].path, err);
     if (rc >= 0) rc = sheaf_copier_create(c, o, err);
     if (rc >= 0) rc = sheaf_arrays_create(work->arrays, o, err);
   }
   if (rc >= 0) sheaf_isolation_tell();
-  if (rc >= 0) rc = copy_through_casacore(c, work->arrays, err);
+  for (size_t o = 0; rc >= 0 && o < c->noutput; o++) rc = sheaf_copier_texts(c, o, err);
+  if (rc >= 0) rc = sheaf_arrays_copy_casacore(work->arrays, err);
   *value = json_array();
   for (size_t o = 0; rc >= 0 && o < c->noutput; o++)
     json_array_append(*value, c->output[o].checksums);
@@ -351,10 +309,7 @@ static int copy_tables(copier *c, sheaf_error *err) {
   json_t *checksums = NULL;
   int rc;
   SHEAF_TRY(order_by_input(c, err));
-  SHEAF_TRY(positions_lock(err));
-  rc = sheaf_arrays_plan(&arrays, c, err);
-  positions_unlock();
-  if (rc < 0) goto done;
+  SHEAF_TRY(sheaf_arrays_plan(&arrays, c, err));
   table_work work = {c, arrays};
   SHEAF_TRY(sheaf_isolation_begin(&child, c->output[0].path, write_tables, &work, err));
   rc = sheaf_isolation_wait(child, err);

@@ -6,9 +6,11 @@
 #include <casacore/tables/DataMan/StandardStMan.h>
 #include <casacore/tables/Tables/ArrColDesc.h>
 #include <casacore/tables/Tables/ArrayColumn.h>
+#include <casacore/tables/Tables/PlainTable.h>
 #include <casacore/tables/Tables/RefRows.h>
 #include <casacore/tables/Tables/ScalarColumn.h>
 #include <casacore/tables/Tables/TableAttr.h>
+#include <casacore/tables/Tables/TableCache.h>
 #include <casacore/tables/Tables/TableColumn.h>
 #include <casacore/tables/Tables/TableDesc.h>
 #include <casacore/tables/Tables/TableRecord.h>
@@ -202,6 +204,19 @@ void sheaf_table_close(sheaf_table* table) {
   } catch (...) {
     // close cannot fail: sheaf_table_flush reports what could not be written
   }
+}
+
+int sheaf_tables_renew(sheaf_table* const* tables, size_t n, sheaf_error* err) {
+  return guard(err, n ? tables[0]->path.c_str() : "", [&] {
+    // Kept until this process ends: to close one would be to wait for threads that are not here.
+    static std::vector<Table>& inherited = *new std::vector<Table>;
+    for (size_t i = 0; i < n; i++) inherited.push_back(tables[i]->table);
+    casacore::TableCache& open = casacore::PlainTable::tableCache();
+    for (const String& name : open.getTableNames().tovector()) open.remove(name);
+    for (size_t i = 0; i < n; i++)
+      tables[i]->table = open_table(tables[i]->path.c_str(), false);
+    return 0;
+  });
 }
 
 int sheaf_table_flush(sheaf_table* t, sheaf_error* err) {

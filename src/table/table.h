@@ -55,6 +55,10 @@ typedef struct sheaf_column {
  * table. */
 int sheaf_table_open(sheaf_table **table, const char *path, int update, sheaf_error *err);
 void sheaf_table_close(sheaf_table *table);
+/* In a forked child (isolate.h): opens tables that the parent had open anew, for reading. What the
+ * child inherits must not be read: managers with threads of their own (Dysco) have none here, and
+ * may have been forked while such a thread held a lock. */
+int sheaf_tables_renew(sheaf_table *const *tables, size_t n, sheaf_error *err);
 /* Writes everything that casacore holds back; call it before close to learn about a full disk. */
 int sheaf_table_flush(sheaf_table *table, sheaf_error *err);
 

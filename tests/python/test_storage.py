@@ -213,3 +213,17 @@ def test_children_do_not_share_the_places_where_they_read(tmp_path):
             order = np.lexsort([t.getcol(key) for key in keys])
             found.append(t.getcol("MODEL_DATA")[order].tobytes())
     assert all(one == found[0] for one in found)
+
+
+AGAIN = """
+import sys, shutil, sheaf
+for i in range(30):
+    sheaf.partition(sys.argv[1], sys.argv[2], numsubms=2, flagbackup=False, separationaxis="scan")
+    shutil.rmtree(sys.argv[2])
+"""
+
+
+def test_a_manager_with_threads_does_not_stop_a_child(stored, tmp_path):
+    """Dysco starts threads when a table is opened, and a child forked then inherits what they have locked."""
+    subprocess.run([sys.executable, "-c", AGAIN, stored("dysco"), str(tmp_path / "t.mms")], check=True, timeout=LIMIT_S,
+                   cwd=tmp_path)
