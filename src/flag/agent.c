@@ -153,7 +153,7 @@ static int make_agent(sheaf_flag_agent *a, const sheaf_flag_vis *v, const json_t
                 (a->mode == SHEAF_FLAG_MANUAL || a->mode == SHEAF_FLAG_UNFLAG ||
                  a->mode == SHEAF_FLAG_QUACK || a->mode == SHEAF_FLAG_SHADOW ||
                  a->mode == SHEAF_FLAG_ELEVATION || a->mode == SHEAF_FLAG_ANTINT ||
-                 (a->mode == SHEAF_FLAG_CLIP && a->clears));
+                 ((a->mode == SHEAF_FLAG_CLIP || a->mode == SHEAF_FLAG_TFCROP) && a->clears));
   a->tables = json_object_get(value, "tables");
   SHEAF_TRY(sheaf_flag_filter_make(&a->filter, v, json_object_get(value, "filter"), columns, err));
   SHEAF_TRY(make_corrs(a, v, value, err));

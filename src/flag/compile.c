@@ -623,12 +623,21 @@ static const char *report_name(const command *c, char *to, size_t size) {
 static int unapply(command *c) {
   if (!json_is_true(json_object_get(c->given, "unapply"))) return 0;
   if (c->mode == SHEAF_FLAG_SUMMARY) return 0;
-  if (c->mode == SHEAF_FLAG_TFCROP || c->mode == SHEAF_FLAG_RFLAG || c->mode == SHEAF_FLAG_EXTEND)
-    return fail(c, "mode='%s': cannot be unapplied; the data do not tell which flags it set",
+  if (c->mode == SHEAF_FLAG_RFLAG || c->mode == SHEAF_FLAG_EXTEND)
+    return fail(c, "mode='%s': cannot be unapplied; the data do not tell which flags it set "
+                   "(flagmanager restores a version from before)",
                 kModes[c->mode]);
-  if (c->mode == SHEAF_FLAG_CLIP && (flag(c, "channelavg") || flag(c, "timeavg")))
-    return fail(c, "mode='clip' with channelavg or timeavg: cannot be unapplied; the average that "
-                   "it flagged is another one when data are unflagged");
+  if ((c->mode == SHEAF_FLAG_CLIP || c->mode == SHEAF_FLAG_TFCROP) &&
+      (flag(c, "channelavg") || flag(c, "timeavg")))
+    return fail(c, "mode='%s' with channelavg or timeavg: cannot be unapplied; the average that "
+                   "it flagged is another one when data are unflagged (flagmanager restores a "
+                   "version from before)",
+                kModes[c->mode]);
+  if (c->mode == SHEAF_FLAG_TFCROP)
+    sheaf_log(SHEAF_LOG_WARN,
+              "%s%smode='tfcrop' is unapplied: all flags in its selection are cleared, also those "
+              "that others have set, but for baselines that are flagged wholly",
+              c->where ? c->where : "", c->where ? ": " : "");
   json_object_set_new(c->out, "clears", json_true());
   return 0;
 }
@@ -669,7 +678,8 @@ static int compile_command(command *c, run *r) {
   json_object_set_new(
       c->out, "sets_row",
       json_boolean(!has_text(c, "spw") &&
-                   (c->mode == SHEAF_FLAG_CLIP || !has_text(c, "correlation"))));
+                   (c->mode == SHEAF_FLAG_CLIP || c->mode == SHEAF_FLAG_TFCROP ||
+                    !has_text(c, "correlation"))));
   json_object_set(c->out, "filter", filter);
   r->told |= empty == SHEAF_FLAG_NO_CHANNELS;
   if (empty) {
@@ -700,6 +710,7 @@ static json_t *extension(const command *c, const run *r) {
 
 static int wants_extension(const command *c, run *r) {
   if (c->mode != SHEAF_FLAG_TFCROP && c->mode != SHEAF_FLAG_RFLAG) return 0;
+  if (json_is_true(json_object_get(c->out, "clears"))) return 0;
   if (json_object_get(c->given, "extendflags")) r->extending = flag(c, "extendflags");
   const int wanted = r->extending;
   r->extending = 0;

@@ -456,7 +456,7 @@ static int run_extend(scene *s, sheaf_error *err) {
   return 0;
 }
 
-/* FLAG_ROW of all rows that a clip command is unapplied to, hit or not: as CASA has it. */
+/* FLAG_ROW of all rows that a clip or tfcrop command is unapplied to, hit or not: as CASA has it. */
 static void clear_rows(const scene *s) {
   for (int64_t i = 0; s->block->flag_row && i < s->n; i++)
     s->block->flag_row[s->row ? s->row[i] : i] = 0;
@@ -488,7 +488,11 @@ static int decide(scene *s, sheaf_error *err) {
     if (s->agent->sets_row) clear_rows(s);
     return 0;
   }
-  return s->agent->mode == SHEAF_FLAG_RFLAG ? run_rflag(s, q, nq, err) : run_tfcrop(s, q, nq, err);
+  if (s->agent->mode == SHEAF_FLAG_RFLAG) return run_rflag(s, q, nq, err);
+  if (!s->agent->clears) return run_tfcrop(s, q, nq, err);
+  s->pass->flagged[s->number] += sheaf_flag_tfcrop_undo(&s->view, &s->maps, q, nq);
+  if (s->agent->sets_row) clear_rows(s);
+  return 0;
 }
 
 int sheaf_flag_tally_room(sheaf_flag_tally *t, int64_t n, sheaf_error *err) {

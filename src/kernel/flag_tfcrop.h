@@ -39,4 +39,10 @@ int64_t sheaf_flag_tfcrop(const sheaf_flag_view *view, const sheaf_flag_maps *ma
                           sheaf_flag_operator op, const sheaf_flag_tfcrop_options *options,
                           void *scratch);
 
+/* The undoing of it, as CASA has it: all flags of a map's quantity are cleared, whoever set them,
+ * unless all its samples are flagged (then tfcrop sees nothing). One quantity after the other.
+ * Returns how many flags were cleared. */
+int64_t sheaf_flag_tfcrop_undo(const sheaf_flag_view *view, const sheaf_flag_maps *maps,
+                               const sheaf_flag_quantity *quantity, int nquantity);
+
 #endif

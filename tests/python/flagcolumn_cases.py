@@ -55,6 +55,13 @@ UNAPPLIED = {"all": "mode='clip' clipminmax=[0.0,65.1]", "scan": "mode='clip' cl
              "channels": "mode='clip' clipminmax=[0.0,65.1] spw='0:3~20'", "one": "mode='clip' clipminmax=[0.0,1.0] correlation='ABS_LL'",
              "stokes": "mode='clip' clipminmax=[0.0,1.0] correlation='ABS_V'", "zeros": "mode='clip'",
              "inside": "mode='clip' clipminmax=[-1.0,1.0] clipoutside=False correlation='REAL_RR' scan='3'"}
+# tfcrop: baselines that are partly flagged too; LL of antenna 5 wholly.
+BEFORE_CROP = BEFORE + ({"mode": "manual", "spw": "0:10~14"}, {"mode": "manual", "antenna": "5", "correlation": "LL"},
+                        {"mode": "clip", "clipminmax": [0.0, 50.0], "correlation": "ABS_RR"})
+UNAPPLIED_CROP = {"tfcrop": "mode='tfcrop' extendflags=False", "tfcrop of a scan": "mode='tfcrop' scan='5' extendflags=False",
+                  "tfcrop of channels": "mode='tfcrop' spw='0:12~40' extendflags=False",
+                  "tfcrop of LL": "mode='tfcrop' correlation='ABS_LL' extendflags=False", "tfcrop of I": "mode='tfcrop' correlation='ABS_I' extendflags=False",
+                  "tfcrop by times": "mode='tfcrop' ntime=60.0 scan='5' extendflags=False"}
 
 
 def prepare(ms, folder):
@@ -88,8 +95,8 @@ def prepare(ms, folder):
         out.write(FILE)
 
 
-def unapply(flagdata, flagcmd, path, command):
-    for par in BEFORE:
+def unapply(flagdata, flagcmd, path, command, before=BEFORE):
+    for par in before:
         flagdata(vis=path, flagbackup=False, **par)
     flagcmd(vis=path, inpmode="list", inpfile=[command], action="list", savepars=True)
     flagcmd(vis=path, action="unapply", useapplied=True, flagbackup=False)
@@ -118,6 +125,10 @@ def make(folder, out):
     for name, command in UNAPPLIED.items():
         copy("columns.ms")
         unapply(flagdata, flagcmd, "case.ms", command)
+        expected["unapplied"][name] = result()
+    for name, command in UNAPPLIED_CROP.items():
+        copy("columns.ms")
+        unapply(flagdata, flagcmd, "case.ms", command, BEFORE_CROP)
         expected["unapplied"][name] = result()
     shutil.rmtree("case.ms")
     with open(out, "w", encoding="ascii") as file:

@@ -54,8 +54,31 @@ def test_unapplied_clip_is_that_of_casa(work, name):
     assert state("case.ms") == EXPECTED["unapplied"][name]
 
 
-@pytest.mark.parametrize("command", ["mode='clip' channelavg=True chanbin=4", "mode='clip' timeavg=True timebin='60s'", "mode='tfcrop'",
-                                     "mode='rflag'", "mode='extend'"])
+@pytest.mark.parametrize("name", sorted(cases.UNAPPLIED_CROP))
+def test_unapplied_tfcrop_is_that_of_casa(work, name):
+    """All flags of a baseline that is not flagged wholly are cleared, whoever set them, and a warning says so."""
+    shutil.copytree(work / "columns.ms", "case.ms")
+    cases.unapply(sheaf.flagdata, sheaf.flagcmd, "case.ms", cases.UNAPPLIED_CROP[name], cases.BEFORE_CROP)
+    assert state("case.ms") == EXPECTED["unapplied"][name]
+
+
+def test_tfcrop_with_its_extension_is_unapplied(tmp_path, monkeypatch, capfd):
+    """As CASA: with nothing flagged before, as it was; on a Multi-MS, too."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(inputs.ngc5921(), "case.ms")
+    sheaf.partition("case.ms", "case.mms", separationaxis="baseline", numsubms=2, flagbackup=False)
+    for path in ("case.ms", "case.mms"):
+        sheaf.flagcmd(path, inpmode="list", inpfile=["mode='tfcrop'"], savepars=True, flagbackup=False)
+        assert sheaf.flagdata(path, mode="summary")["flagged"] == 99590
+        capfd.readouterr()
+        sheaf.flagcmd(path, action="unapply", useapplied=True, flagbackup=False)
+        told = capfd.readouterr()
+        assert "all flags in its selection are cleared" in told.out + told.err
+        assert sheaf.flagdata(path, mode="summary")["flagged"] == 0
+
+
+@pytest.mark.parametrize("command", ["mode='clip' channelavg=True chanbin=4", "mode='clip' timeavg=True timebin='60s'",
+                                     "mode='tfcrop' channelavg=True chanbin=4", "mode='rflag'", "mode='extend'"])
 def test_what_cannot_be_unapplied_changes_nothing(work, command):
     shutil.copytree(work / "columns.ms", "case.ms")
     sheaf.flagdata("case.ms", mode="manual", scan="3", flagbackup=False)

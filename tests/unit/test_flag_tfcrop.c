@@ -358,8 +358,62 @@ static void test_groups(void **state) {
   case_free(&k);
 }
 
+/* Whether a sample of the quantity is flagged. */
+static int is_bad(const flag_case *k, const uint8_t *flag, int64_t row, int64_t c,
+                  const sheaf_flag_quantity *q) {
+  const uint8_t *cell = flag + (row * k->nchan + c) * k->ncorr;
+  return cell[q->a] || cell[q->b];
+}
+
+static void naive_undo(const flag_case *k, uint8_t *flag, int64_t first_chan,
+                       const sheaf_flag_quantity *q) {
+  for (int64_t m = 0; m < k->nmap; m++) {
+    int good = 0;
+    for (int64_t i = k->start[m]; i < k->start[m + 1]; i++)
+      for (int64_t c = first_chan; c < k->nchan; c++) good |= !is_bad(k, flag, k->row[i], c, q);
+    for (int64_t i = k->start[m]; good && i < k->start[m + 1]; i++)
+      for (int64_t c = first_chan; c < k->nchan; c++)
+        flag[(k->row[i] * k->nchan + c) * k->ncorr + q->a] =
+            flag[(k->row[i] * k->nchan + c) * k->ncorr + q->b] = 0;
+  }
+}
+
+/* Undoing clears what is flagged, map by map and quantity by quantity; rows that change are told. */
+static void test_undo(void **state) {
+  (void)state;
+  for (int turn = 0; turn < 60; turn++) {
+    flag_case k = case_make(case_length(12), case_length(20), 2, 1 + case_random(7), 0);
+    const sheaf_flag_quantity q[3] = {
+        {SHEAF_FLAG_SINGLE, 1, 1}, {SHEAF_FLAG_HALF_SUM, 0, 1}, {SHEAF_FLAG_SINGLE, 0, 0}};
+    const int nq = turn % 4;
+    const int64_t from = turn % 3 && k.nchan ? 1 : 0;
+    int32_t chan[LONGEST];
+    for (size_t i = 0; turn % 5 == 0 && i < case_cells(&k); i++)
+      k.flag[i] |= (uint8_t)(i % 2 == 0); /* one correlation wholly */
+    uint8_t *expected = case_array(case_cells(&k), 1);
+    memcpy(expected, k.flag, case_cells(&k));
+    for (int i = 0; i < nq; i++) naive_undo(&k, expected, from, &q[i]);
+    sheaf_flag_view view = case_view(&k);
+    for (int64_t c = from; c < k.nchan; c++) chan[c - from] = (int32_t)c;
+    view.chan = from ? chan : NULL;
+    view.nsel = k.nchan - from;
+    const sheaf_flag_maps maps = case_maps(&k);
+    int64_t cleared = sheaf_flag_tfcrop_undo(&view, &maps, q, nq);
+    assert_memory_equal(expected, k.now, case_cells(&k));
+    for (int64_t r = 0; r < k.nrow; r++) {
+      const int64_t cells = k.nchan * k.ncorr;
+      assert_int_equal(k.changed[r], memcmp(k.now + r * cells, k.flag + r * cells, (size_t)cells) != 0);
+      for (int64_t i = r * cells; i < (r + 1) * cells; i++) cleared -= k.flag[i] - k.now[i];
+    }
+    assert_int_equal(cleared, 0);
+    free(expected);
+    case_free(&k);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_random), cmocka_unit_test(test_spike),
-                                     cmocka_unit_test(test_nothing), cmocka_unit_test(test_groups)};
+                                     cmocka_unit_test(test_nothing), cmocka_unit_test(test_groups),
+                                     cmocka_unit_test(test_undo)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
