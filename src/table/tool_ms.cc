@@ -292,6 +292,7 @@ void MsTool::reset() {
   parsed = std::make_unique<MSSelection>();
   if (!ms.isNull()) parsed->resetMS(ms);
   shape_known = averaged = false;
+  gap = 0;
   channels = Channels();
   correlations.clear();
 }

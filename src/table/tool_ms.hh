@@ -59,6 +59,7 @@ class MsTool : public Tool {
   Channels channels;                        // n == 0: all
   std::vector<casacore::Int> correlations;  // wanted; empty: all
   bool averaged = false;                    // the last getdata averaged
+  int64_t gap = 0;                          // ifraxisgap of the last getdata
   Steps steps;
   TilePuts puts;
 

@@ -8,7 +8,6 @@
 #include <casacore/casa/BasicSL/Constants.h>
 #include <casacore/measures/Measures/MEpoch.h>
 #include <casacore/ms/MSOper/MSDerivedValues.h>
-#include <casacore/ms/MSSel/MSSelUtil2.h>
 #include <casacore/ms/MeasurementSets/MSColumns.h>
 #include <casacore/ms/MeasurementSets/StokesConverter.h>
 #include <casacore/tables/Tables/ArrayColumn.h>
@@ -19,6 +18,7 @@
 #include <set>
 
 #include "table/guard.hh"
+#include "table/tool_average.hh"
 #include "table/tool_ms.hh"
 
 using namespace casacore;
@@ -29,7 +29,7 @@ namespace {
 // Where rows lie when interferometers have an axis: one slot per integration, data description,
 // field and array, in the order in which they come.
 struct Grid {
-  Vector<Int> ifrs;                     // antenna1 * 1000 + antenna2, ascending
+  Vector<Int> ifrs;                     // antenna1 * 1000 + antenna2, ascending; -1: a gap
   std::vector<Int64> first;             // a row of each slot
   std::vector<std::vector<Int64>> row;  // [slot][ifr], -1: there is none
 };
@@ -45,9 +45,22 @@ Vector<Int> ifrs_of(const Table& rows) {
   return Vector<Int>(all.begin(), all.end());
 }
 
-Grid grid_of(const Table& rows) {
+// `gap` empty places wherever the next interferometer has another antenna 1.
+Vector<Int> with_gaps(const Vector<Int>& ifrs, int64_t gap) {
+  std::vector<Int> out;
+  for (size_t i = 0; i < ifrs.size(); i++) {
+    if (i > 0 && ifrs[i] / 1000 != ifrs[i - 1] / 1000) out.insert(out.end(), gap, -1);
+    out.push_back(ifrs[i]);
+  }
+  return Vector<Int>(out.begin(), out.end());
+}
+
+Grid grid_of(const Table& rows, int64_t gap) {
   Grid g;
-  g.ifrs = ifrs_of(rows);
+  g.ifrs = with_gaps(ifrs_of(rows), gap);
+  std::map<Int, size_t> place;
+  for (size_t i = 0; i < g.ifrs.size(); i++)
+    if (g.ifrs[i] >= 0) place[g.ifrs[i]] = i;
   const Vector<Int> one = ints_of(rows, "ANTENNA1"), two = ints_of(rows, "ANTENNA2");
   const Vector<Int> dd = ints_of(rows, "DATA_DESC_ID"), field = ints_of(rows, "FIELD_ID"),
                     array = ints_of(rows, "ARRAY_ID");
@@ -60,10 +73,7 @@ Grid grid_of(const Table& rows) {
       g.first.push_back(static_cast<Int64>(i));
       g.row.emplace_back(g.ifrs.size(), -1);
     }
-    const Int ifr = one[i] * 1000 + two[i];
-    const auto at =
-        std::lower_bound(g.ifrs.data(), g.ifrs.data() + g.ifrs.size(), ifr) - g.ifrs.data();
-    g.row[found.first->second][at] = static_cast<Int64>(i);
+    g.row[found.first->second][place.at(one[i] * 1000 + two[i])] = static_cast<Int64>(i);
   }
   return g;
 }
@@ -140,8 +150,8 @@ class Getter {
   Getter(MsTool& tool, const Arguments& a) : t(tool), rows(tool.rows()) {
     ifraxis = a["ifraxis"].truth();
     average = a["average"].truth();
-    if (a["ifraxisgap"].integer() > 0)
-      throw Failure(SHEAF_ERR_ARG, "getdata: ifraxisgap is not offered; it must be 0");
+    const int64_t gap = std::max<int64_t>(a["ifraxisgap"].integer(), 0);
+    if (gap && !ifraxis) warn("getdata", "ifraxis not requested, ignoring ifraxisgap argument");
     const int64_t step = a["increment"].integer();
     if (step < 1) throw Failure(SHEAF_ERR_ARG, "getdata: increment must be 1 or more");
     const auto n = static_cast<int64_t>(rows.nrow());
@@ -153,10 +163,13 @@ class Getter {
     setup = setup_of(t.ms, rows);
     types = types_of(t.ms, setup);
     choose_correlations();
-    if (ifraxis) grid = grid_of(rows);
+    t.gap = ifraxis ? gap : 0;
+    if (ifraxis) grid = grid_of(rows, gap);
   }
 
   void item(const std::string& name, RecordWriter& out);
+  // After the last item.
+  void finish(RecordWriter& out);
 
   bool ifraxis = false, average = false;
 
@@ -171,11 +184,14 @@ class Getter {
   }
   Array<Complex> column(const char* name);
   Array<Complex> column_of(const std::string& of);
-  Array<Complex> averaged_channels(const Array<Complex>& in);
+  bool averages_channels() const { return t.channels.n && t.channels.width > 1; }
+  Array<Float> spectrum(const char* column);  // no elements where there is none
   Array<Bool> raw_flags() { return cells<Bool>("FLAG", true); }
   Array<Bool> flags();
+  Array<Bool> row_flags();
   Array<Complex> visibilities(const std::string& of);
-  Array<Float> per_correlation(const char* column);
+  Array<Float> weights();
+  Array<Float> sigmas();
   void write_visibility(const std::string& name, const Visibility& v, RecordWriter& out);
   void write_ints(const std::string& name, const char* column, RecordWriter& out);
   void write_flags(const std::string& name, RecordWriter& out);
@@ -183,12 +199,12 @@ class Getter {
   void write_times(const std::string& name, RecordWriter& out);
   void write_uvw(const std::string& name, RecordWriter& out);
   void write_sigma(RecordWriter& out);
+  void write_float_data(RecordWriter& out);
   void write_ifrs(RecordWriter& out);
   void write_axes(RecordWriter& out);
   void write_frequencies(RecordWriter& out) const;
   void write_interferometers(RecordWriter& out) const;
   void write_time_axis(RecordWriter& out) const;
-  void need_no_channel_average(const char* item) const;
 
   MsTool& t;
   Table rows;
@@ -198,6 +214,7 @@ class Getter {
   std::unique_ptr<StokesConverter> convert;
   Grid grid;
   Array<Bool> mean_flags;  // of the last averaged item
+  bool weighed = false;    // something was averaged over rows
  public:
   std::set<std::string> asked;
 };
@@ -242,71 +259,49 @@ Array<T> Getter::cells(const char* name, bool channel_axis) const {
   return some;
 }
 
-Array<Complex> Getter::column(const char* name) {
-  if (!has(name)) throw Empty{name};
-  return cells<Complex>(name, true);
+// 0 / 0 is 0: means of what is all flagged.
+Array<Complex> ratio(const Array<Complex>& one, const Array<Complex>& other) {
+  Array<Complex> out(one / other);
+  for (size_t i = 0; i < out.nelements(); i++)
+    if (one.data()[i] == Complex(0) && other.data()[i] == Complex(0)) out.data()[i] = 0;
+  return out;
 }
 
 Array<Complex> Getter::column_of(const std::string& of) {
   if (of.empty()) return column("DATA");
   if (of == "corrected") return column("CORRECTED_DATA");
   if (of == "model") return column("MODEL_DATA");
-  if (of == "ratio") return Array<Complex>(column("CORRECTED_DATA") / column("MODEL_DATA"));
+  if (of == "ratio") return ratio(column("CORRECTED_DATA"), column("MODEL_DATA"));
   if (of == "residual") return Array<Complex>(column("CORRECTED_DATA") - column("MODEL_DATA"));
   return Array<Complex>(column("DATA") - column("MODEL_DATA"));
 }
 
-// Means over channels of what is not flagged, weighted with WEIGHT_SPECTRUM where there is one; 0
-// where all is flagged.
-Array<Complex> Getter::averaged_channels(const Array<Complex>& in) {
-  const Channels& c = t.channels;
-  const Array<Bool> flag = raw_flags();
+Array<Float> Getter::spectrum(const char* name) {
+  if (!has(name) || !ArrayColumn<Float>(rows, name).isDefined(0)) return {};
+  return cells<Float>(name, true);
+}
+
+// A column with channels averaged where that is asked for. CASA takes for each column other
+// weights.
+Array<Complex> Getter::column(const char* name) {
+  if (!has(name)) throw Empty{name};
+  Array<Complex> data = cells<Complex>(name, true);
+  if (!averages_channels()) return data;
   Array<Float> weight;
-  if (has("WEIGHT_SPECTRUM") && ArrayColumn<Float>(rows, "WEIGHT_SPECTRUM").isDefined(0))
-    weight = cells<Float>("WEIGHT_SPECTRUM", true);
-  const size_t ncorr = in.shape()[0], nchan = in.shape()[1], nrow = in.shape()[2];
-  Array<Complex> out(IPosition(3, ncorr, c.n, nrow));
-  Complex* to = out.data();
-  for (size_t r = 0; r < nrow; r++)
-    for (int k = 0; k < c.n; k++)
-      for (size_t p = 0; p < ncorr; p++) {
-        Complex sum(0);
-        Float weights = 0;
-        for (int j = 0; j < c.width; j++) {
-          const size_t at = (r * nchan + c.start + k * c.step + j) * ncorr + p;
-          if (flag.data()[at]) continue;
-          const Float w = weight.nelements() ? weight.data()[at] : 1;
-          sum += in.data()[at] * w;
-          weights += w;
-        }
-        *to++ = weights > 0 ? sum / weights : Complex(0);
-      }
-  return out;
+  if (name == std::string("DATA"))
+    weight.reference(weights_of(spectrum("SIGMA_SPECTRUM")));
+  else if (name == std::string("CORRECTED_DATA"))
+    weight.reference(spectrum("WEIGHT_SPECTRUM"));
+  return channel_means(data, raw_flags(), weight, t.channels);
 }
 
 Array<Bool> Getter::flags() {
-  Array<Bool> in = raw_flags();
-  const Channels& c = t.channels;
-  if (c.n && c.width > 1) {
-    const size_t ncorr = in.shape()[0], nchan = in.shape()[1], nrow = in.shape()[2];
-    Array<Bool> out(IPosition(3, ncorr, c.n, nrow));
-    Bool* to = out.data();
-    for (size_t r = 0; r < nrow; r++)
-      for (int k = 0; k < c.n; k++)
-        for (size_t p = 0; p < ncorr; p++) {
-          bool all = true;
-          for (int j = 0; j < c.width; j++)
-            all = all && in.data()[(r * nchan + c.start + k * c.step + j) * ncorr + p];
-          *to++ = all;
-        }
-    in.reference(out);
-  }
-  return shaped(in, True);
+  const Array<Bool> flag = raw_flags();
+  return shaped(averages_channels() ? channel_flags(flag, t.channels) : flag, True);
 }
 
 Array<Complex> Getter::visibilities(const std::string& of) {
   Array<Complex> data = column_of(of);
-  if (t.channels.n && t.channels.width > 1) data.reference(averaged_channels(data));
   if (convert) {
     Array<Complex> converted;
     convert->convert(converted, data);
@@ -315,15 +310,18 @@ Array<Complex> Getter::visibilities(const std::string& of) {
   return shaped(data, Complex(0));
 }
 
-Array<Float> Getter::per_correlation(const char* name) {
-  return shaped(cells<Float>(name, false), 0.f);
+Array<Float> Getter::weights() {
+  const Array<Float> of_row = cells<Float>("WEIGHT", false);
+  if (!averages_channels()) return shaped(of_row, 0.f);
+  const Array<Float> each = spectrum("WEIGHT_SPECTRUM");
+  return shaped(channel_weights(each.nelements() ? each : of_row, raw_flags(), t.channels), 0.f);
 }
 
-void Getter::need_no_channel_average(const char* item) const {
-  if (t.channels.n && t.channels.width > 1)
-    throw Failure(SHEAF_ERR_ARG,
-                  std::string("getdata: ") + item +
-                      " is not offered while channels are averaged (selectchannel with width > 1)");
+Array<Float> Getter::sigmas() {
+  const Array<Float> of_row = cells<Float>("SIGMA", false);
+  if (!averages_channels()) return shaped(of_row, 0.f);
+  const Array<Float> each = spectrum("SIGMA_SPECTRUM");
+  return shaped(channel_sigmas(each.nelements() ? each : of_row, raw_flags(), t.channels), 0.f);
 }
 
 void Getter::write_visibility(const std::string& name, const Visibility& v, RecordWriter& out) {
@@ -332,10 +330,8 @@ void Getter::write_visibility(const std::string& name, const Visibility& v, Reco
     if (convert)
       throw Failure(SHEAF_ERR_ARG,
                     "getdata: average is not offered together with a conversion of polarizations");
-    need_no_channel_average("average");
-    Array<Bool> mean;
-    MSSelUtil2<Complex>::timeAverage(mean, data, flags(), per_correlation("WEIGHT"));
-    mean_flags.reference(mean);
+    data.reference(row_means(data, flags(), weights(), mean_flags));
+    weighed = true;
   }
   sheaf_pack& to = out.key(name);
   if (v.what == "data") return write(to, data);
@@ -344,26 +340,41 @@ void Getter::write_visibility(const std::string& name, const Visibility& v, Reco
   write(to, v.what == "real" ? Array<Float>(real(data)) : Array<Float>(imag(data)));
 }
 
+// What an average over rows has of ids: the one that all have, or -1.
+Vector<Int> common_id(const Vector<Int>& ids) {
+  return ids.size() > 1 ? Vector<Int>(1, allEQ(ids, ids[0]) ? ids[0] : -1) : ids;
+}
+
 void Getter::write_ints(const std::string& name, const char* column_name, RecordWriter& out) {
   Vector<Int> ids = ints_of(rows, column_name);
   if (ifraxis && name.compare(0, 7, "antenna") == 0) {
     Vector<Int> of(grid.ifrs.size());
     for (size_t i = 0; i < of.size(); i++)
-      of[i] = name == "antenna1" ? grid.ifrs[i] / 1000 : grid.ifrs[i] % 1000;
+      of[i] = grid.ifrs[i] < 0     ? -1
+              : name == "antenna1" ? grid.ifrs[i] / 1000
+                                   : grid.ifrs[i] % 1000;
     ids.reference(of);
   } else if (ifraxis) {
     Vector<Int> of(grid.first.size());
     for (size_t i = 0; i < of.size(); i++) of[i] = ids[grid.first[i]];
     ids.reference(of);
   }
-  if (average && ids.size() > 1) ids.reference(Vector<Int>(1, allEQ(ids, ids[0]) ? ids[0] : -1));
+  if (average) ids.reference(common_id(ids));
   write(out.key(name), Array<Int>(ids));
 }
 
+// Where channels are averaged, a row is flagged when all its bins are.
+Array<Bool> Getter::row_flags() {
+  if (!averages_channels()) return ScalarColumn<Bool>(rows, "FLAG_ROW").getColumn();
+  const Array<Bool> flag = channel_flags(raw_flags(), t.channels);
+  Array<Bool> out(IPosition(1, rows.nrow()), True);
+  const size_t cell = flag.nelements() / out.nelements();
+  for (size_t i = 0; i < flag.nelements(); i++) out.data()[i / cell] &= flag.data()[i];
+  return out;
+}
+
 void Getter::write_flags(const std::string& name, RecordWriter& out) {
-  if (name == "flag_row")
-    return write(out.key(name),
-                 shaped(Array<Bool>(ScalarColumn<Bool>(rows, "FLAG_ROW").getColumn()), True));
+  if (name == "flag_row") return write(out.key(name), shaped(row_flags(), True));
   if (!average || !mean_flags.nelements()) return write(out.key(name), flags());
   write(out.key(name), mean_flags);
 }
@@ -385,9 +396,7 @@ void Getter::write_times(const std::string& name, RecordWriter& out) {
     time.reference(of);
   }
   if (average) {
-    Double sum = 0;
-    for (const Double x : time) sum += x;
-    time.reference(Vector<Double>(1, sum / static_cast<Double>(time.size())));
+    time.reference(Vector<Double>(1, mean(time)));
   }
   write(out.key(name), Array<Double>(time));
 }
@@ -406,8 +415,7 @@ void Getter::write_uvw(const std::string& name, RecordWriter& out) {
 }
 
 void Getter::write_sigma(RecordWriter& out) {
-  need_no_channel_average("sigma");
-  const Array<Float> sigma = per_correlation("SIGMA");
+  const Array<Float> sigma = sigmas();
   if (!average) return write(out.key("sigma"), sigma);
   Array<Float> sum(sigma.shape().getFirst(sigma.ndim() - 1), 0.f);
   const size_t n = sum.nelements();
@@ -415,6 +423,19 @@ void Getter::write_sigma(RecordWriter& out) {
     sum.data()[i % n] += sigma.data()[i] * sigma.data()[i];
   for (auto& x : sum) x = std::sqrt(x);
   write(out.key("sigma"), sum);
+}
+
+void Getter::write_float_data(RecordWriter& out) {
+  if (!has("FLOAT_DATA")) throw Empty{"FLOAT_DATA"};
+  Array<Float> data = cells<Float>("FLOAT_DATA", true);
+  if (averages_channels())
+    data.reference(channel_means(data, raw_flags(), spectrum("WEIGHT_SPECTRUM"), t.channels));
+  data.reference(shaped(data, 0.f));
+  if (average) {
+    data.reference(row_means(data, flags(), weights(), mean_flags));
+    weighed = true;
+  }
+  write(out.key("float_data"), data);
 }
 
 void Getter::write_frequencies(RecordWriter& out) const {
@@ -447,11 +468,12 @@ void Getter::write_interferometers(RecordWriter& out) const {
   const Array<Double> positions = antennas.position().getColumn();
   const size_t n = grid.ifrs.size();
   Vector<String> name(n), shortname(n);
-  Vector<Double> length(n);
+  Vector<Double> length(n, -1.);
   const auto end_of = [](const String& s) {
     return s.size() > 2 ? String(s.substr(s.size() - 2)) : s;
   };
   for (size_t i = 0; i < n; i++) {
+    if (grid.ifrs[i] < 0) continue;  // a gap
     const Int one = grid.ifrs[i] / 1000, two = grid.ifrs[i] % 1000;
     name[i] = names[one] + "-" + names[two];
     shortname[i] = end_of(names[one]) + "-" + end_of(names[two]);
@@ -471,7 +493,10 @@ void Getter::write_time_axis(RecordWriter& out) const {
   const MSMainColumns main(t.selected);
   const Vector<Double> time = ScalarColumn<Double>(rows, "TIME").getColumn();
   const Vector<Int> field = ints_of(rows, "FIELD_ID");
-  const size_t n = grid.first.size();
+  Vector<Double> times(grid.first.size());
+  for (size_t i = 0; i < times.size(); i++) times[i] = time[grid.first[i]];
+  if (average) times.reference(Vector<Double>(1, mean(times)));
+  const size_t n = times.size();
   Vector<Double> seconds(n), angle(n), sidereal(n), ut(n);
   const MSFieldColumns fields(t.ms.field());
   MSDerivedValues derived;
@@ -480,7 +505,7 @@ void Getter::write_time_axis(RecordWriter& out) const {
   const bool need = asked.count("ha") || asked.count("last");
   for (size_t i = 0; i < n; i++) {
     const Int id = field[grid.first[i]];
-    seconds[i] = time[grid.first[i]];
+    seconds[i] = times[i];
     ut[i] = seconds[i] - C::day * static_cast<int>(seconds[i > 0 ? 1 : 0] / C::day);
     if (!need) continue;
     derived.setFieldCenter(fields.numPoly()(id) > 0 ? fields.phaseDirMeas(id, seconds[i])
@@ -507,6 +532,7 @@ void Getter::write_ifrs(RecordWriter& out) {
     for (size_t i = 0; i < each.size(); i++) each[i] = one[i] * 1000 + two[i];
     ifrs.reference(each);
   }
+  if (average) ifrs.reference(common_id(ifrs));
   write(out.key("ifr_number"), Array<Int>(ifrs));
 }
 
@@ -544,16 +570,14 @@ void Getter::item(const std::string& name, RecordWriter& out) {
   if (name == "axis_info") return write_axes(out);
   if (name == "ifr_number") return write_ifrs(out);
   if (name == "ha" || name == "last" || name == "ut") return;  // in axis_info
-  if (name == "weight") {
-    need_no_channel_average("weight");
-    return write(out.key(name), per_correlation("WEIGHT"));
-  }
-  if (name == "float_data") {
-    if (!has("FLOAT_DATA")) throw Empty{"FLOAT_DATA"};
-    need_no_channel_average("float_data");
-    return write(out.key(name), shaped(cells<Float>("FLOAT_DATA", true), 0.f));
-  }
+  if (name == "weight") return write(out.key(name), weights());
+  if (name == "float_data") return write_float_data(out);
   warn("getdata", "Unrecognized field in input ignored: " + name);
+}
+
+// CASA leaves the weights of the mean in the answer.
+void Getter::finish(RecordWriter& out) {
+  if (weighed && !asked.count("weight")) write(out.key("avgweight"), weights());
 }
 
 void get_data(MsTool& t, const Arguments& a, sheaf_pack& out) {
@@ -582,13 +606,15 @@ void get_data(MsTool& t, const Arguments& a, sheaf_pack& out) {
       else
         write(record.key(name), Array<Float>());
     }
+  getter.finish(record);
 }
 
 // ---- putdata ----
 
 template <class T>
-void put_cells(const Table& rows, const String& column, Array<T> value, size_t axes) {
-  if (value.ndim() == axes + 1) value.reference(gather(grid_of(rows), value, rows.nrow()));
+void put_cells(const MsTool& t, const String& column, Array<T> value, size_t axes) {
+  const Table rows = t.rows();
+  if (value.ndim() == axes + 1) value.reference(gather(grid_of(rows, t.gap), value, rows.nrow()));
   if (value.ndim() != axes || value.shape()[axes - 1] != static_cast<ssize_t>(rows.nrow()))
     throw Failure(SHEAF_ERR_ARG, std::string("putdata: ") + column.c_str() + " needs " +
                                      std::to_string(axes) + " axes, the last with " +
@@ -612,14 +638,15 @@ bool put_tiled(MsTool& t, const Table& rows, const String& column, const Value& 
   return t.puts.put(t.ms, column, list.front(), n, run ? nullptr : list.data(), v.item);
 }
 
-void put_item(const Table& rows, const String& column, const Value& v) {
+void put_item(const MsTool& t, const String& column, const Value& v) {
+  const Table rows = t.rows();
   const ValueHolder h = to_holder(v);
-  if (column == "FLAG") return put_cells<Bool>(rows, column, h.asArrayBool(), 3);
+  if (column == "FLAG") return put_cells<Bool>(t, column, h.asArrayBool(), 3);
   if (column == "WEIGHT" || column == "SIGMA")
-    return put_cells<Float>(rows, column, h.asArrayFloat(), 2);
-  if (column != "FLAG_ROW") return put_cells<Complex>(rows, column, h.asArrayComplex(), 3);
+    return put_cells<Float>(t, column, h.asArrayFloat(), 2);
+  if (column != "FLAG_ROW") return put_cells<Complex>(t, column, h.asArrayComplex(), 3);
   Array<Bool> flags = h.asArrayBool();
-  if (flags.ndim() == 2) flags.reference(gather(grid_of(rows), flags, rows.nrow()));
+  if (flags.ndim() == 2) flags.reference(gather(grid_of(rows, t.gap), flags, rows.nrow()));
   if (flags.ndim() != 1 || flags.nelements() != rows.nrow())
     throw Failure(SHEAF_ERR_ARG, "putdata: FLAG_ROW needs one value for each of " +
                                      std::to_string(rows.nrow()) + " rows");
@@ -656,7 +683,7 @@ void put_data(MsTool& t, const Arguments& a, sheaf_pack& out) {
     const String column = upcase(String(items.names[i]));
     if (put_tiled(t, rows, column, items.members[i])) continue;
     TilePuts::forget();
-    put_item(rows, column, items.members[i]);
+    put_item(t, column, items.members[i]);
   }
   sheaf_pack_bool(&out, !items.names.empty());
 }

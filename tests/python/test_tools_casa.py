@@ -38,7 +38,46 @@ def with_columns(path):
     t.close()
 
 
+def averaging(path, spectra, uniform=False, single_dish=False):
+    """Some baselines of NGC 5921's scan 2, with flags in all patterns and the spectra of weights that are named (w, s)."""
+    t = table()
+    t.open(inputs.ngc5921())
+    rows = t.query("SCAN_NUMBER==2 && ANTENNA1<6 && ANTENNA2<8")
+    rows.copy(path, deep=True, valuecopy=True).close()
+    rows.close()
+    t.close()
+    t.open(path, nomodify=False)
+    n = t.nrows()
+    t.removecols(["WEIGHT_SPECTRUM"])
+    cells = np.arange(2 * 63 * n).reshape((2, 63, n), order="F")
+    columns = {"SIGMA_SPECTRUM": "s" in spectra, "WEIGHT_SPECTRUM": "w" in spectra, "FLOAT_DATA": single_dish,
+               "MODEL_DATA": not single_dish, "CORRECTED_DATA": not single_dish}
+    t.addcols({name: {"valueType": "complex" if name.endswith("_DATA") and name != "FLOAT_DATA" else "float", "ndim": 2}
+               for name, wanted in columns.items() if wanted})
+    for i, name in enumerate(name for name, wanted in columns.items() if wanted):
+        values = 1.5 + np.cos(cells * (1.7 + 0.1 * i))
+        if uniform and name.endswith("SPECTRUM"):
+            values = np.broadcast_to(values[:1, :, :1], values.shape)
+        t.putcol(name, values * np.exp(1j * cells) if name in ("MODEL_DATA", "CORRECTED_DATA") else values)
+    flags = np.sin(cells**2 % 9973) > 0.2
+    flags[0, :, 3] = flags[:, :, 4] = flags[:, 2:6, 5] = True
+    if uniform:
+        flags = np.broadcast_to(np.arange(63)[None, :, None] % 5 < 2, flags.shape).copy()
+        flags[:, :8] = True
+    t.putcol("FLAG", flags)
+    t.putcol("FLAG_ROW", np.arange(n) % 11 == 6)
+    for i, name in enumerate(("WEIGHT", "SIGMA")):
+        t.putcol(name, np.full((2, n), 2.0 + i) if uniform else 1.5 + np.cos(cells[:, 0] * (0.3 + i)))
+    t.close()
+
+
 def make_inputs(folder):
+    for name in ("n", "w", "s", "ws"):
+        averaging(os.path.join(folder, f"avg_{name}.ms"), name)
+    for name in ("f", "fw"):
+        averaging(os.path.join(folder, f"avg_{name}.ms"), name, single_dish=True)
+    averaging(os.path.join(folder, "avg_u.ms"), "ws", uniform=True)
+    averaging(os.path.join(folder, "avg_uf.ms"), "ws", uniform=True, single_dish=True)
     shutil.copytree(inputs.ngc5921(), os.path.join(folder, "ngc.ms"), symlinks=True)
     simulate.simulate(os.path.join(folder, "sim.ms"))
     with_columns(os.path.join(folder, "col.ms"))

@@ -51,7 +51,6 @@ BAD = [
     (("selectinit", -1), "must be a list of positive integers"),
     (("select", {"antenna1": "a"}), "argument must be an integer"),
     (("select", {"uvdist": [1.0]}), "two element numeric vector"),
-    (("getdata", ["data"], True, 1), "ifraxisgap is not offered"),
     (("getdata", ["data"], False, 0, 0), "increment must be 1 or more"),
     (("getfielddirmeas", "PHASE_DIR", 77), "there are 3 fields"),
     (("getfielddirmeas", "NIX"), "Illegal FIELD direction column name: NIX"),
@@ -65,6 +64,72 @@ def test_bad_input(call, words, tool):
     with pytest.raises(RuntimeError) as failure:
         getattr(tool, call[0])(*call[1:])
     assert words in str(failure.value)
+
+
+def test_means_over_rows_have_the_weights_of_these_rows(tool, copy):
+    """CASA takes the weights of other rows (docs/differences.md), so this is what numpy makes of the single rows."""
+    t = table()
+    t.open(copy, nomodify=False)
+    n = t.nrows()
+    t.putcol("WEIGHT", 1.5 + np.cos(np.arange(2.0 * n)).reshape(2, n))
+    t.putcol("WEIGHT_SPECTRUM", 1.5 + np.cos(np.arange(126.0 * n)).reshape(2, 63, n))
+    t.putcol("FLAG", np.sin(np.arange(126 * n) ** 2 % 9973).reshape(2, 63, n) > 0.2)
+    t.close()
+    for bins in ((63, 0, 1, 1), (3, 2, 4, 5)):
+        for ifraxis in (False, True):
+            tool.open(copy)
+            tool.selectinit(0)
+            tool.msselect({"scan": "2", "baseline": "1~4"})
+            tool.selectchannel(*bins)
+            rows = tool.getdata(["data", "flag", "weight"], ifraxis=ifraxis)
+            weight = np.where(rows["flag"], 0, rows["weight"][:, None])
+            total = weight.sum(axis=-1)
+            expected = np.where(total > 0, (rows["data"] * weight).sum(axis=-1) / np.where(total > 0, total, 1), 0)
+            mean = tool.getdata(["data", "flag"], ifraxis=ifraxis, average=True)
+            assert np.allclose(mean["data"], expected, rtol=1e-5) and mean["data"].shape == expected.shape
+            assert np.array_equal(mean["flag"], rows["flag"].all(axis=-1).reshape(mean["flag"].shape))
+            assert np.array_equal(mean["avgweight"], rows["weight"])
+            tool.close()
+
+
+def test_channel_means_beside_single_dish_data(tool, copy):
+    """DATA stays DATA where there is FLOAT_DATA; CASA averages that instead."""
+    tool.open(copy)
+    tool.selectinit(0)
+    tool.msselect({"scan": "2"})
+    tool.selectchannel(3, 2, 4, 5)
+    alone = tool.getdata(["data"])["data"]
+    tool.close()
+    t = table()
+    t.open(copy, nomodify=False)
+    t.addcols({"FLOAT_DATA": {"valueType": "float", "ndim": 2}})
+    t.putcol("FLOAT_DATA", np.zeros((2, 63, t.nrows())))
+    t.close()
+    tool.open(copy)
+    tool.selectinit(0)
+    tool.msselect({"scan": "2"})
+    tool.selectchannel(3, 2, 4, 5)
+    both = tool.getdata(["data", "float_data"])
+    assert np.array_equal(both["data"], alone) and not both["float_data"].any()
+
+
+def test_gaps_are_flagged(tool, capfd):
+    """CASA calls their antennas 0 and leaves them unflagged; for axis_info it ends in an error."""
+    tool.open(inputs.ngc5921())
+    tool.selectinit(0)
+    tool.msselect({"scan": "2", "baseline": "1~4"})
+    items = ["antenna1", "antenna2", "ifr_number", "flag", "flag_row", "data", "weight", "axis_info"]
+    rec = tool.getdata(items, ifraxis=True, ifraxisgap=2)
+    gap = np.asarray(rec["ifr_number"]) < 0
+    assert gap.sum() == 2 * (len(set(rec["antenna1"])) - 2) > 0
+    assert np.array_equal(gap, rec["antenna1"] == -1) and np.array_equal(gap, rec["antenna2"] == -1)
+    assert rec["flag"][:, :, gap].all() and rec["flag_row"][gap].all() and not rec["data"][:, :, gap].any() and not rec["weight"][:, gap].any()
+    axis = rec["axis_info"]["ifr_axis"]
+    assert np.array_equal(axis["ifr_number"], rec["ifr_number"]) and (axis["baseline"][gap] == -1).all() and not any(axis["ifr_name"][gap])
+    assert all(axis["ifr_shortname"][~gap]) and (axis["baseline"][~gap] >= 0).all()
+    capfd.readouterr()
+    tool.getdata(["antenna1"], ifraxisgap=2)
+    assert "ifraxis not requested, ignoring ifraxisgap" in capfd.readouterr().err
 
 
 def test_open_what_is_no_ms(tool, tmp_path):

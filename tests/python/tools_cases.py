@@ -188,6 +188,67 @@ def averages(table, ms, folder):
     return out
 
 
+def channel_averages(table, ms, folder):
+    """Bins of channels: which weights each column has, what is flagged, weights and sigmas of rows. avg_*.ms have flags in all patterns, and
+    WEIGHT_SPECTRUM (w), SIGMA_SPECTRUM (s), both or none. FLOAT_DATA by itself, as CASA takes it for DATA then."""
+    visibilities = ["data", "corrected_data", "model_data", "ratio_data", "residual_data", "obs_residual_data", "corrected_amplitude"]
+    items = ["flag", "weight", "sigma", "flag_sum", "flag_row", "axis_info", "uvw"]
+    out = {}
+    for name in ("n", "w", "s", "ws"):
+        for bins in ((3, 2, 4, 5), (15, 0, 4, 4), (1, 0, 63, 63), (4, 3, 3, 1), (5, 0, 1, 7)):
+            steps = (lambda m, bins=bins: m.selectchannel(*bins),)
+            out[f"{name} {bins}"] = [_data(ms, f"{folder}/avg_{name}.ms", visibilities + items, *steps),
+                                     _data(ms, f"{folder}/avg_{name}.ms", ["float_data"] + items, *steps) if name in ("n", "w") else None,
+                                     _data(ms, f"{folder}/avg_{name}.ms", ["data"] + items, *steps, ifraxis=True)]
+        out[f"{name} LL"] = _data(ms, f"{folder}/avg_{name}.ms", ["corrected_data", "weight", "sigma", "flag"],
+                                  lambda m: m.selectpolarization(["LL"]), lambda m: m.selectchannel(5, 1, 10, 12))
+    for name in ("f", "fw"):
+        for bins in ((3, 2, 4, 5), (1, 0, 63, 63)):
+            out[f"{name} {bins}"] = _data(ms, f"{folder}/avg_{name}.ms", ["float_data", "weight", "sigma"], lambda m, b=bins: m.selectchannel(*b))
+    return out
+
+
+def row_averages(table, ms, folder):
+    """Means over rows of bins of channels. All rows have the same weights and flags here, since CASA takes the weights of other rows."""
+    items = ["data", "corrected_data", "model_data", "ratio_data", "residual_amplitude", "flag", "sigma", "flag_sum", "time", "antenna1", "ifr_number",
+             "axis_info", "ha", "last"]
+    out = {}
+    for bins in (None, (3, 2, 4, 5), (1, 0, 63, 63)):
+        steps = (lambda m, bins=bins: m.selectchannel(*bins),) if bins else ()
+        for ifr in (False, True):
+            out[f"{bins} {ifr}"] = [_data(ms, f"{folder}/avg_u.ms", items, *steps, ifraxis=ifr, average=True),
+                                    _data(ms, f"{folder}/avg_u.ms", items + ["weight"], *steps, ifraxis=ifr, average=True)]
+        out[f"{bins} float"] = _data(ms, f"{folder}/avg_uf.ms", ["float_data", "sigma", "flag"], *steps, average=True)
+    return out
+
+
+def gaps(table, ms, folder):
+    """Empty places on the axis of interferometers. CASA does not flag them, calls their antennas 0, and crashes for axis_info: that is left out."""
+    out = {}
+    items = ["antenna1", "antenna2", "ifr_number", "data", "flag", "flag_row", "flag_sum", "weight", "sigma", "uvw", "u", "uvdist", "time",
+             "scan_number", "amplitude"]
+    for gap in (-1, 0, 1, 3):
+        for options in ({}, {"average": True}):
+            done, rows, record = _data(ms, f"{folder}/avg_w.ms", items, ifraxis=True, ifraxisgap=gap, **options)
+            if not options:
+                there = np.asarray(record["ifr_number"]) >= 0
+            axis = {"flag": 2, "flag_row": 0, "flag_sum": 2} if options else {"antenna1": 0, "antenna2": 0, "flag": 2, "flag_row": 0, "flag_sum": 2}
+            out[f"{gap} {options}"] = [done, rows, {key: np.compress(there, value, axis[key]) if key in axis else value
+                                                    for key, value in record.items() if not (options and key in ("data", "amplitude"))}]
+        out[f"{gap} rows"] = _data(ms, f"{folder}/avg_w.ms", ["data", "antenna1"], ifraxisgap=gap)
+    m = ms()
+    m.open(f"{folder}/copy.ms", nomodify=False)
+    m.selectinit(0)
+    m.msselect({"scan": "2"})
+    d = m.getdata(["data", "flag"], ifraxis=True, ifraxisgap=2)
+    d["data"] *= 3
+    d["flag"][0, 3] = True
+    out["put"] = [m.putdata(d), m.close()]
+    t = _table(table, f"{folder}/copy.ms")
+    out["put"] += [t.getcol("DATA"), t.getcol("FLAG"), t.close()]
+    return out
+
+
 def ifraxis(table, ms, folder):
     items = ["data", "antenna1", "antenna2", "time", "flag", "axis_info", "ifr_number", "flag_row", "uvw", "weight", "sigma", "field_id",
              "scan_number", "ha", "last", "ut", "u", "uvdist", "amplitude", "phase", "data_desc_id", "feed1", "array_id", "flag_sum"]
@@ -341,5 +402,6 @@ def ascii_files(table, ms, folder):
     return out
 
 
-CASES = {one.__name__: one for one in (columns, slices, keywords, selections, puts, new_tables, getdata, averages, ifraxis, narrowing, ranges,
+CASES = {one.__name__: one for one in (columns, slices, keywords, selections, puts, new_tables, getdata, averages, channel_averages, row_averages,
+                                       gaps, ifraxis, narrowing, ranges,
                                        iterations, putdata, about, statistics, rows, ascii_files)}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the cases of tools_cases.py with CASA's own tools and writes tools.json. FOLDER has ngc.ms, sim.ms and col.ms as
-test_tools_casa.py's fixture makes them.
+"""Runs the cases of tools_cases.py with CASA's own tools and writes tools.json. FOLDER has ngc.ms, sim.ms, col.ms and
+avg_*.ms as test_tools_casa.py's make_inputs makes them.
 
     PYTHONPATH=tests/python CASA-PYTHON tests/python/expected/make_tools.py FOLDER > tests/python/expected/tools.json
 """
