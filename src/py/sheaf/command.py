@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 
-from sheaf import _core, wire
+from sheaf import _core, ownwork, wire
 from sheaf.casalog import casalog
 from sheaf.environment import MPIEnvironment
 from sheaf.errors import Error
@@ -58,6 +58,7 @@ class _Client:
         self.state = 0  # 1: started, 2: stopped, for good
         self.log_mode = "unified"
         self._requests = {}
+        self._repeatable = set()  # requests that were pushed with retry
         self._responses = {}
         self._silent = {}  # responses that stand in for those of silent servers
         self._resources = {}  # rank: (bytes, threads) when its last command ended
@@ -194,12 +195,12 @@ class _Client:
             ids.append(i)
             self._requests[i] = {"command": command, "parameters": parameters, "mode": mode, "id": i,
                                  "server": rank or None}
+            if retry:
+                self._repeatable.add(i)
         return True
 
     def interrupt_command_request(self, command_request_id_list, force=False):
-        for i in command_request_id_list:
-            if i not in self._requests:
-                raise KeyError(i)
+        for i in self._known(command_request_id_list):
             _core.command_interrupt(i, force)
 
     # ---- responses ----
@@ -210,9 +211,20 @@ class _Client:
     def _known(self, ids):
         ids = list(ids)
         for i in ids:
-            if i not in self._requests:
+            if i not in self._requests and ownwork.response_of(i) is None:
                 raise KeyError(i)
         return ids
+
+    def last_number(self):
+        """The highest number of a request; 0 when there is none."""
+        return max(self._requests, default=0)
+
+    def is_undone(self, i):
+        """Whether a request that no server has answered may be done by this process: none is left, and it is not what ends them."""
+        if ownwork.response_of(i) is not None or self._response(i)["status"] != "server lost" or _core.par_nserver():
+            return False
+        tries = _core.command_look(i)[3]
+        return tries == 0 or tries == 1 and i in self._repeatable
 
     def _from_answer(self, i, response):
         payload = _core.command_take(i)
@@ -232,6 +244,9 @@ class _Client:
 
     def _response(self, i):
         """The answer of request i; None when there is none yet."""
+        own = ownwork.response_of(i)
+        if own is not None:
+            return own
         if i in self._responses:
             return self._responses[i]
         state, rank, why, _ = _core.command_look(i)
@@ -280,12 +295,13 @@ class _Client:
         for i, request in list(self._requests.items()):
             state, rank, _, _ = _core.command_look(i)
             result[i] = {**request, "server": rank or request["server"], "status": _STATUS[state]}
-        return result
+        fields = ("command", "parameters", "mode", "id", "server", "status")
+        return {**result, **{i: {name: own[name] for name in fields} for i, own in ownwork.responses().items()}}
 
     def get_command_response_list(self):
         for i in list(self._requests):
             self._response(i)
-        return dict(self._responses)
+        return {**self._responses, **ownwork.responses()}
 
     # ---- servers ----
 

@@ -15,10 +15,10 @@ import os
 import sys
 import threading
 
-from sheaf import _core
+from sheaf import _core, ownwork
 from sheaf.casalog import casalog
 from sheaf.environment import MPIEnvironment
-from sheaf.errors import EmptyError, Error, ParameterError, ServerLostError
+from sheaf.errors import EmptyError, Error, ParameterError
 
 _NULL_SELECTION = ("MSSelectionNullSelection", "EmptyError")
 
@@ -156,6 +156,9 @@ class ParallelTaskHelper:
         """Hands the jobs to the servers, those with most data first, or does them here one after the other."""
         calls = [(name, job.getCommandArguments(name)) for job in self._executionList for name in job.getCommandNames()]
         self._executionList = []
+        if self._is_async():
+            self._command_request_id_list += [self._start(*call) for call in calls]
+            return
         if not self._mpi_cluster:
             for name, args in calls:
                 self._run_here(name, args)
@@ -166,6 +169,26 @@ class ParallelTaskHelper:
             ids[i] = self._push(*calls[i])
         self._command_request_id_list += ids
         self._calls = calls
+
+    def _is_async(self):
+        return ParallelTaskHelper._async and not ParallelTaskHelper._bypass
+
+    def _start(self, name, args):
+        """The number of the request; where there is no server, this process has done it when this returns."""
+        i = self._push(name, args) if self._mpi_cluster else None
+        return self._answer_here(f"{name}()", args, lambda: _find_task(name)(**args)) if i is None else i
+
+    @classmethod
+    def _answer_here(cls, command, args, work):
+        client = cls._client()
+        return ownwork.answer(command, args, work, client.last_number if client else int)
+
+    @staticmethod
+    def _client():
+        """What keeps the requests to servers; None without MPI."""
+        from sheaf import command
+
+        return command._CLIENT
 
     def _push(self, name, args):
         """The number of the request; None when no server is left."""
@@ -256,32 +279,30 @@ class ParallelTaskHelper:
         if not self.generateJobs():
             return False
         self.executeJobs()
-        if ParallelTaskHelper._async and self._mpi_cluster:
-            if None in self._command_request_id_list:
-                raise ServerLostError(f"{self._taskName}: no server is left")
+        if self._is_async():
             return list(self._command_request_id_list)
         return self.postExecution()
 
     @classmethod
-    def pushTask(cls, task, args, repeatable=False):
+    def pushTask(cls, task, args, work, repeatable=False):
         """Starts one of Sheaf's tasks over a Multi-MS on a server: a list with the number of its request.
 
-        The task stays whole, so that it does what it does without asynchronous mode. None when servers are not to be used,
-        vis is no Multi-MS, or no server is left. Not in CASA.
+        The task stays whole, so that it does what it does without asynchronous mode. Where there is no server, work(task, args)
+        does it before this returns. None when servers are not to be used, or vis is no Multi-MS. Not in CASA.
         """
         vis = args.get("vis")
-        if not cls.isMPIClient() or cls._bypass or not cls.isParallelMS(vis):
+        if cls._bypass or not cls.isParallelMS(vis):
             return None
         helper = cls(task, {**args, "vis": os.fspath(vis)})
         helper.setRepeatable(repeatable)
         helper.initialize()
-        if not helper._mpi_cluster:
-            return None
         command = f"__import__('sheaf.tasks').tasks.in_folder({task!r}, {os.getcwd()!r})()"
-        ids = helper._cluster.push_command_request(command, False, None, helper._arg, repeatable)
-        if ids is None and helper.getNumberOfServers():
+        ids = helper._mpi_cluster and helper._cluster.push_command_request(command, False, None, helper._arg, repeatable)
+        if ids:
+            return ids
+        if helper._mpi_cluster and helper.getNumberOfServers():
             raise ParameterError(f"{task}: the arguments cannot be sent to a server (the log says why)")
-        return ids
+        return [cls._answer_here(command, helper._arg, lambda: work(task, helper._arg))]
 
     # ---- results ----
 
@@ -329,18 +350,37 @@ class ParallelTaskHelper:
 
     @staticmethod
     def getResult(command_request_id_list, taskname):
-        """The consolidated result of an asynchronous run; None while it is not there."""
-        from sheaf.command import MPICommandClient
+        """The consolidated result of an asynchronous run, for which it waits.
 
-        responses = MPICommandClient().get_command_response(command_request_id_list, False, False)
-        if len(responses) < len(command_request_id_list):
-            return None
+        What no server has done when the last one ended is done here, unless it may be what ended it.
+        """
         helper, failures = ParallelTaskHelper(taskname), []
-        for response in responses:
+        for response in helper._responses(list(command_request_id_list)):
             helper._take(response, failures)
         if failures:
             raise Error("\n".join(failures))
         return ParallelTaskHelper.consolidateResults(helper._sequential_return_list, taskname)
+
+    def _responses(self, ids):
+        """The responses to these requests, of servers and of this process."""
+        client = self._client()
+        if client is None:
+            found = [ownwork.response_of(i) for i in ids]
+            if None in found:
+                raise KeyError(ids[found.index(None)])
+            return found
+        for response in client.get_command_response(ids, True):
+            if client.is_undone(response["id"]):
+                self._do_undone(client, response)
+        return client.get_command_response(ids, True)
+
+    def _do_undone(self, client, response):
+        """Answers a request that was never begun, or that may be begun again, when no server is left."""
+        _post("no server is left; this process does the work itself", "WARN")
+        command, args = response["command"], response["parameters"]
+        work = lambda: eval(command[:-2], ParallelTaskWorker.getEnvironment())(**args)  # it ends in ()
+        i = response["id"]
+        ownwork.answer(command, args, work, client.last_number, i)
 
     # ---- the Multi-MS ----
 

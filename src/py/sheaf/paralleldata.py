@@ -296,6 +296,9 @@ class ParallelDataHelper(ParallelTaskHelper):
             _post(f"{self._njob - len(results)} sub-MSs have no counterpart in the output, as nothing is selected in them")
         return names
 
+    def _is_async(self):
+        return False  # the Multi-MS is made when all jobs have ended
+
     def go(self):
         """Does it all; True. What fails leaves nothing behind."""
         if ParallelTaskHelper._async:

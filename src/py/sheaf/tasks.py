@@ -40,13 +40,24 @@ def _bind(task, names, args, kwargs):
     return given
 
 
+def call(task, given):
+    """Does a task now, with parameters by name."""
+    try:
+        return _core.call(task, given)
+    except Error:
+        raise
+    except (TypeError, ValueError, OverflowError):
+        _refuse_value(task, given)
+        raise
+
+
 def in_folder(task, folder):
     """The task as a function that works in a folder and then comes back: on servers, that of the script which pushed it."""
     def work(**args):
         before = os.getcwd()
         os.chdir(folder)
         try:
-            return FUNCTIONS[task](**args)
+            return call(task, args)
         finally:
             os.chdir(before)
 
@@ -59,7 +70,7 @@ def _push(task, given):
     if not parallel or not parallel.ParallelTaskHelper.getAsyncMode() or given.get("action", "apply") in ("", "none"):
         return None
     # A death of the server may be answered with a second try only where nothing was changed by the first.
-    return parallel.ParallelTaskHelper.pushTask(task, given, given.get("mode") == "summary")
+    return parallel.ParallelTaskHelper.pushTask(task, given, call, given.get("mode") == "summary")
 
 
 def _make(table):
@@ -68,14 +79,8 @@ def _make(table):
 
     def task(*args, **kwargs):
         given = _bind(name, names, args, kwargs)
-        try:
-            ids = _push(name, given) if name in _ASYNCHRONOUS else None
-            return _core.call(name, given) if ids is None else ids
-        except Error:
-            raise
-        except (TypeError, ValueError, OverflowError):
-            _refuse_value(name, given)
-            raise
+        ids = _push(name, given) if name in _ASYNCHRONOUS else None
+        return call(name, given) if ids is None else ids
 
     task.__name__ = task.__qualname__ = name
     task.__module__ = "sheaf"
