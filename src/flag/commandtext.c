@@ -356,13 +356,15 @@ static void print_clock(int64_t ms, char *text, size_t size) {
 }
 
 void sheaf_command_date(double time_s, char text[40]) {
-  const int64_t ms = (int64_t)floor(time_s * 1000 + 0.5);
-  int64_t day = ms / 86400000, rest = ms % 86400000;
+  const double days = time_s / 86400;
+  int64_t day = (int64_t)floor(days);
+  /* The fraction of the day, as casacore has it: half a millisecond goes where CASA lets it go. */
+  int64_t rest = (int64_t)floor((days - (double)day) * 86400 * 1000 + 0.5);
   int y, m, d;
   char clock[24];
-  if (rest < 0) {
-    rest += 86400000;
-    day--;
+  if (rest >= 86400000) {
+    rest -= 86400000;
+    day++;
   }
   date_of(day, &y, &m, &d);
   print_clock(rest, clock, sizeof clock);

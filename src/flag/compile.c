@@ -736,7 +736,7 @@ static void tell_skipped(const run *r, size_t n) {
   if (r->nskipped)
     sheaf_log(SHEAF_LOG_WARN,
               "%zu of %zu commands name antennas, spectral windows or fields that are not there, "
-              "and are left out. The first: %s",
+              "or times that end before they begin, and are left out. The first: %s",
               r->nskipped, n, r->skipped);
 }
 

@@ -108,10 +108,13 @@ std::string what_there_is(const MeasurementSet& ms, const std::string& name) {
   return "";
 }
 
-// Whether casacore's complaint is that the MS has nothing of that name or number. It has no type
-// for that; its other complaints about these parts are "Parse error …".
+// Whether casacore's complaint is that the MS has nothing of that name or number, or that a time
+// range ends before it begins. It has no type for that; its other complaints about these parts are
+// "Parse error …".
 bool is_unknown(const Part& part, const std::string& complaint) {
   static const std::set<std::string> named = {"antenna", "field", "spw"};
+  if (part.name == std::string("timerange"))
+    return complaint.find("lower bound > upper bound") != std::string::npos;
   const bool missing = complaint.find("No match found") != std::string::npos ||
                        complaint.find("no match for") != std::string::npos;
   return missing && named.count(part.name);

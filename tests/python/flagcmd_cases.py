@@ -45,6 +45,66 @@ FLAGS = "<FlagTable>\n" + "".join(ROW.format(i, START + i * 10**9, START + i * 3
     ("pols", "<numAntenna>1</numAntenna><antennaId>1 1 Antenna_0</antennaId><numPolarizationType>2</numPolarizationType>"
      "<polarizationType>1 2 X Y</polarizationType>")])) + "</FlagTable>\n"
 
+
+
+def _antennas(*ids):
+    return f"<numAntenna>{len(ids)}</numAntenna><antennaId>1 {len(ids)} {' '.join(f'Antenna_{i}' for i in ids)}</antennaId>"
+
+
+def _windows(*ids):
+    return (f"<numSpectralWindow>{len(ids)}</numSpectralWindow><spectralWindowId>1 {len(ids)} "
+            f"{' '.join(f'SpectralWindow_{i}' for i in ids)}</spectralWindowId>")
+
+
+def _receptors(*names):
+    return (f"<numPolarizationType>{len(names)}</numPolarizationType><polarizationType>1 {len(names)} {' '.join(names)}"
+            "</polarizationType>")
+
+
+# Online flags that hit rows of a.ms: (reason, rest of the row, first and last second after its first TIME).
+HITS = {
+    "one": [("off source", _antennas(1), 0, 8)], "two": [("a &amp; b", _antennas(0, 2), 0, 30)], "all": [("all", _antennas(), -2, 9)],
+    "without number": [("old", "<antennaId>Antenna_3</antennaId>", 0, 20)], "window": [("w", _antennas(1) + _windows(2), -1, 500)],
+    "windows": [("w", _antennas(1, 3) + _windows(0, 2), 0, 50)], "window of all": [("w", _antennas() + _windows(2), 0, 20)],
+    "R": [("p", _antennas(1) + _receptors("R"), 0, 50)], "L": [("p", _antennas(1, 3) + _receptors("L"), 0, 50)],
+    "both": [("p", _antennas(1) + _receptors("L", "R"), 0, 50)],
+    "window and L": [("p", _antennas(2) + _windows(2) + _receptors("L"), -1, 500)],
+    "no windows": [("z", _antennas(2) + "<numSpectralWindow>0</numSpectralWindow><numPolarizationType>0</numPolarizationType>", 0, 90)],
+    "edges": [("e", _antennas(0), 9.9995, 10.0005), ("f", _antennas(1), -0.0005, 0.5), ("g", _antennas(2), 10.0005, 20.0005),
+              ("h", _antennas(3), -5, 10.0)]}
+
+
+def hits(flagcmd, flagdata):
+    """For each of HITS and a tbuff: what is extracted, written into a file, and flagged."""
+    found = {}
+    with table("a.ms", ack=False) as t:
+        start = round(1e9 * float(t.getcol("TIME").min()))
+    with table("a.ms/SPECTRAL_WINDOW", ack=False) as t:
+        windows = "".join(f"<row><spectralWindowId>SpectralWindow_{i}</spectralWindowId><name>{n}</name></row>"
+                          for i, n in enumerate(t.getcol("NAME")))
+    for name, flags in HITS.items():
+        os.makedirs("hits", exist_ok=True)
+        row = "".join(ROW.format(i, start + round(1e9 * a), start + round(1e9 * b), reason, rest)
+                      for i, (reason, rest, a, b) in enumerate(flags))
+        more = ANTENNAS.replace("</AntennaTable>", "<row><antennaId>Antenna_3</antennaId><name>A03</name></row></AntennaTable>")
+        for file, text in (("Flag", f"<FlagTable>{row}</FlagTable>"), ("Antenna", more),
+                           ("SpectralWindow", f"<SpectralWindowTable>{windows}</SpectralWindowTable>")):
+            with open(f"hits/{file}.xml", "w", encoding="ascii") as out:
+                out.write(text)
+        for tbuff in (0.0, 1.5):
+            flagdata("a.ms", mode="unflag", flagbackup=False)
+            flagcmd("a.ms", action="clear", clearall=True)
+            xml = dict(inpmode="xml", inpfile="hits", tbuff=tbuff)
+            value = plain(flagcmd("a.ms", action="extract", **xml))
+            flagcmd("a.ms", flagbackup=False, savepars=True, **xml)
+            result = {"value": value, "rows": rows("a.ms"), "flags": state("a.ms")}
+            flagcmd("a.ms", action="list", savepars=True, outfile="h.txt", **xml)
+            with open("h.txt", encoding="ascii") as text:
+                result["file"] = text.read()
+            found[f"{name}, {tbuff}"] = result
+    return found
+
+
 # name, arguments, the file that it writes
 CALLS = [
     ("extract", dict(inpmode="list", inpfile="c.txt", action="extract"), None),

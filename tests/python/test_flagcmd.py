@@ -40,6 +40,45 @@ def test_calls_are_as_casas(ms):
         assert cases.call(sheaf.flagcmd, arguments, written) == EXPECTED["results"][name], name
 
 
+def test_online_flags_that_hit(ms):
+    """Flag.xml as ALMA and the EVLA write it, with and without windows and receptors; half milliseconds are rounded as CASA does."""
+    found = cases.hits(sheaf.flagcmd, sheaf.flagdata)
+    for name, want in EXPECTED["hits"].items():
+        assert found[name] == want, name
+    assert sum(want["flags"]["flag"] > 0 for want in EXPECTED["hits"].values()) > 20
+
+
+def test_online_flags_of_some_antennas_and_reasons(ms):
+    """ants and reason (CASA fails): the flags are those of the commands that are left."""
+    for name in ("Flag", "Antenna", "SpectralWindow"):
+        assert os.path.exists(f"asdm/{name}.xml")
+    cases.hits(sheaf.flagcmd, sheaf.flagdata)  # leaves those of "edges", and a.ms flagged by them
+    for arguments, lines in (({"ants": "A01,A03"}, "fh"), ({"reason": ["g", "e"]}, "eg"), ({"ants": "A02, A01", "reason": "g"}, "g")):
+        commands = sheaf.flagcmd(ms, inpmode="xml", inpfile="hits", action="extract", **arguments)
+        assert "".join(c["reason"] for c in commands.values()) == lines
+        state = []
+        for how in ({"inpmode": "xml", "inpfile": "hits", **arguments},
+                    {"inpmode": "list", "inpfile": [f"antenna='{c['antenna']}' timerange='{c['timerange']}'" for c in commands.values()]}):
+            sheaf.flagdata(ms, mode="unflag", flagbackup=False)
+            sheaf.flagcmd(ms, flagbackup=False, **how)
+            state.append(cases.state(ms))
+        assert state[0] == state[1]
+
+
+def test_online_flags_that_end_before_they_begin(ms, capfd):
+    """tbuff below 0 may leave nothing of a flag: it is left out, with one warning. CASA flags nothing then, too."""
+    sheaf.flagdata(ms, mode="unflag", flagbackup=False)
+    cases.hits(sheaf.flagcmd, sheaf.flagdata)
+    sheaf.flagdata(ms, mode="unflag", flagbackup=False)
+    capfd.readouterr()
+    sheaf.flagcmd(ms, inpmode="xml", inpfile="hits", tbuff=-0.3, flagbackup=False)
+    assert "2 of 4 commands" in capfd.readouterr().err
+    found = cases.state(ms)
+    sheaf.flagdata(ms, mode="unflag", flagbackup=False)
+    sheaf.flagcmd(ms, inpmode="xml", inpfile="hits", tbuff=-0.3, flagbackup=False, reason=["g", "h"])
+    assert cases.state(ms) == found
+
+
 def test_refusals_are_casas(ms):
     pathlib.Path("o.txt").write_text("kept")
     for name, arguments in cases.REFUSED.items():
@@ -188,7 +227,7 @@ def test_flag_cmd_of_a_larger_ms(ms, capfd):
     assert cases.unknown(sheaf.flagcmd) == EXPECTED["unknown"] != fresh
     assert [r["APPLIED"] for r in cases.rows(ms)] == [False, True, False, False, False, True, True]
     said = capfd.readouterr().err
-    assert said.count("name antennas, spectral windows or fields that are not there") == 1
+    assert said.count("name antennas, spectral windows or fields that are not there, or times") == 1
     assert "4 of 7 commands" in said and "FLAG_CMD row 0: antenna='A99&&*'" in said
     before = cases.state(ms)
     sheaf.flagcmd(ms)

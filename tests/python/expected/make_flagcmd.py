@@ -26,8 +26,11 @@ for name, arguments in cases.REFUSED.items():
         flagcmd("a.ms", **arguments)
     except Exception as problem:
         MESSAGES[name] = str(problem)
+flagdata("a.ms", mode="unflag", flagbackup=False)
 UNKNOWN = cases.unknown(flagcmd)
 SAVED = {name: cases.saved(flagdata, arguments) for name, arguments in cases.SAVED.items()}
+cases.call(flagcmd, {"action": "clear", "clearall": True})
+HITS = cases.hits(flagcmd, flagdata)
 with open(os.path.join(HERE, "flagcmd.json"), "w", encoding="ascii") as out:
-    json.dump({"casatasks": version_string(), "results": RESULTS, "messages": MESSAGES, "saved": SAVED, "unknown": UNKNOWN}, out, indent=1, sort_keys=True)
+    json.dump({"casatasks": version_string(), "results": RESULTS, "messages": MESSAGES, "saved": SAVED, "unknown": UNKNOWN, "hits": HITS}, out, indent=1, sort_keys=True)
     out.write("\n")
