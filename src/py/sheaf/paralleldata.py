@@ -21,6 +21,7 @@ import re
 
 from sheaf import _core
 from sheaf import partitionhelper as ph
+from sheaf import spwtables
 from sheaf.casalog import casalog
 from sheaf.errors import EmptyError, Error, ExistsError, NotFoundError, ParameterError
 from sheaf.parallel import JobData, ParallelTaskHelper
@@ -61,6 +62,7 @@ class ParallelDataHelper(ParallelTaskHelper):
         self._given.setdefault("spw", "")
         self._given.setdefault("scan", "")
         self._stage = None
+        self._starts = {}  # ddistart by outputvis
         self.outputBase = self.dataDir = ""
         super().__init__(thistask, self._given)
 
@@ -262,13 +264,16 @@ class ParallelDataHelper(ParallelTaskHelper):
     def _add_job(self, **own):
         args = {**copy.deepcopy(self._arg), **own}
         args["outputvis"] = os.path.join(self.dataDir, f"{self.outputBase}.{len(self._executionList):04d}.ms")
+        self._starts[args["outputvis"]] = args.get("ddistart", 0)
         self._executionList.append(JobData(self._taskName, args))
 
     def postExecution(self):
         """Waits for the jobs, makes the Multi-MS of what they wrote, and lets it appear."""
-        written = self._outputs(self._get_results())
+        results = self._get_results()
+        starts = [self._starts.get(name, 0) for name in sorted(results)]
+        written = self._outputs(results)
         if self._axis == "spw":
-            _merge_spw_tables(written)
+            spwtables.join(written, starts)
         axis = self._axis or ph.axisType(self._arg["vis"])
         top = os.path.dirname(self.dataDir)
         _core.mms_assemble(top, written, "scan,spw" if axis in ("auto", "both") else axis, True)
@@ -348,7 +353,6 @@ class ParallelDataHelper(ParallelTaskHelper):
         return [{"scan": self.listToCasaString(part)} for part in _parts(scans, self._number(len(scans)))]
 
     def _parts_by_spw(self, content):
-        _casa_transformer()  # before anything is done
         spws = sorted(self._spws_of(content))
         texts, bins = self._channels_of(spws), self._bins_of(spws)
         found, start = [], 0
@@ -407,21 +411,3 @@ class ParallelDataHelper(ParallelTaskHelper):
         """The parameter that selects rows by any of these conditions, besides what the caller selected."""
         text = "(" + " OR ".join(conditions) + ")"
         return {"taql": f"({self._arg['taql']}) AND {text}" if self._arg.get("taql") else text}
-
-
-def _casa_transformer():
-    """CASA's tool that joins the sub-tables of sub-MSs with different windows."""
-    try:
-        from casatools import mstransformer
-    except ImportError:
-        raise ParameterError("separationaxis='spw': the sub-tables of its jobs are joined by CASA's tool mstransformer, and "
-                             "casatools is not installed; use another axis, or the task partition") from None
-    return mstransformer
-
-
-def _merge_spw_tables(names):
-    tool = _casa_transformer()()
-    try:
-        tool.mergespwtables(names)
-    finally:
-        tool.done()
