@@ -159,13 +159,20 @@ static int check_name(const sheaf_commands_options *o, const json_t *command, co
   return find(o, name) ? 0 : fail_name(o, name, err);
 }
 
-/* A number where only a text is taken is the text. */
-static json_t *fitted(const sheaf_param *param, json_t *value, const char *raw) {
-  const unsigned numbers = SHEAF_TYPE_INT | SHEAF_TYPE_DOUBLE | SHEAF_TYPE_ANY;
-  const int text = (param->types & (SHEAF_TYPE_STRING | SHEAF_TYPE_STRINGS)) != 0;
-  if (!json_is_number(value) || !text || (param->types & numbers)) return value;
-  json_decref(value);
-  return json_string(raw);
+static int holds_numbers(const json_t *value) {
+  size_t i;
+  json_t *item;
+  json_array_foreach(value, i, item) if (json_is_number(item)) return 1;
+  return json_is_number(value);
+}
+
+/* As in CASA, selections are texts in a list, though the task takes ids as well. */
+static int check_text(const sheaf_param *param, const json_t *value, sheaf_error *err) {
+  const unsigned texts = SHEAF_TYPE_STRING | SHEAF_TYPE_STRINGS;
+  const unsigned quantities = SHEAF_TYPE_DOUBLE | SHEAF_TYPE_DOUBLES | SHEAF_TYPE_ANY;
+  if (!(param->types & texts) || (param->types & quantities) || !holds_numbers(value)) return 0;
+  return sheaf_fail(err, SHEAF_ERR_ARG, "'%s' must be a text in a list: write %s='…' with quotes",
+                    param->name, param->name);
 }
 
 /* `raw` ends up trimmed and without quotes. */
@@ -183,7 +190,10 @@ static int set_param(json_t *command, const char *name, char *raw, const sheaf_c
     return rc;
   }
   const sheaf_param *param = find(o, name);
-  value = fitted(param, value, raw);
+  if ((rc = check_text(param, value, err)) < 0) {
+    json_decref(value);
+    return rc;
+  }
   given = json_pack("{s:o}", name, value);
   if (!given) return no_memory(err);
   /* An empty mode is manual, as in CASA. */

@@ -56,11 +56,14 @@ std::string selection_text(const sheaf_selection& s) {
   return out;
 }
 
-[[noreturn]] void fail_empty(const std::string& vis, const sheaf_selection& selection) {
-  std::string text = "vis='" + vis + "': no row matches the selection " + selection_text(selection);
+// As in CASA, a listing does not fail for its selection: what cannot be understood is told and does not
+// count, and what matches nothing is listed as nothing.
+void warn_empty(const std::string& vis, const sheaf_selection& selection) {
+  std::string text = selection_text(selection) +
+                     ": MSSelectionNullSelection : The selected table has zero rows.";
   if (selection.feed && *selection.feed)
     text += " (feed='0' means pairs of feed 0 with other feeds, '0&&0' those with itself)";
-  throw Failure(SHEAF_ERR_EMPTY, text);
+  sheaf_log(SHEAF_LOG_WARN, "%s: %s", vis.c_str(), text.c_str());
 }
 
 // The selection while it is in use; null when everything is wanted, so that MSs which casacore's
@@ -71,16 +74,23 @@ class Selection {
     if (!texts || selection_text(*texts).empty()) return;
     sheaf_error err;
     const int rc = sheaf_select_open(&select_, vis.c_str(), texts, &err);
-    if (rc == SHEAF_ERR_EMPTY) fail_empty(vis, *texts);
-    if (rc < 0) throw Failure(rc, err.text);
+    if (rc == SHEAF_ERR_EMPTY) {
+      empty_ = true;
+    } else if (rc == SHEAF_ERR_ARG) {
+      sheaf_log(SHEAF_LOG_WARN, "%s: %s; the whole MS is listed", vis.c_str(), err.text);
+    } else if (rc < 0) {
+      throw Failure(rc, err.text);
+    }
   }
   ~Selection() { sheaf_select_close(select_); }
   Selection(const Selection&) = delete;
   Selection& operator=(const Selection&) = delete;
   sheaf_select* get() const { return select_; }
+  bool empty() const { return empty_; }
 
  private:
   sheaf_select* select_ = nullptr;
+  bool empty_ = false;
 };
 
 sheaf::WindowMap window_map(const sheaf::Tables& tables) {
@@ -190,9 +200,10 @@ json_t* summarize(const std::string& vis, const sheaf_summary_options& options) 
   const Selection selection(vis, options.selection);
   const sheaf::Tables tables = sheaf::read_tables(table);
   warn(vis, tables.missing);
-  const sheaf::MainScan main =
-      scan_main(table, window_map(tables), selection.get(), options.unflagged);
-  if (main.nrow == 0 && selection.get()) fail_empty(vis, *options.selection);
+  sheaf::MainScan main;
+  if (!selection.empty())
+    main = scan_main(table, window_map(tables), selection.get(), options.unflagged);
+  if (selection.empty() || (main.nrow == 0 && selection.get())) warn_empty(vis, *options.selection);
   const Listing listing = {table.tableName(), options.verbose != 0, options.unflagged != 0, tables,
                            main};
   std::vector<std::string> notes;

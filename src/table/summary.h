@@ -23,9 +23,9 @@ typedef struct sheaf_summary_options {
  * "value": {…}}: the parts of CASA's listing without final newlines, and the dictionary that CASA's
  * listobs returns. Works through damage that CASA gives up on: missing sub-tables, identifiers
  * beyond their tables and unknown telescopes are logged as warnings and left out. Memory grows with
- * the number of scans, not of rows. SHEAF_ERR_NOTFOUND without such a table, SHEAF_ERR_DATA when it
- * is no MS, SHEAF_ERR_ARG when the selection cannot be understood or names what does not exist,
- * SHEAF_ERR_EMPTY when it matches no row. */
+ * the number of scans, not of rows. As in CASA a selection that cannot be understood, or that names
+ * what does not exist, is a warning, and all rows are listed; so is one that matches no row (an empty
+ * listing and dictionary). SHEAF_ERR_NOTFOUND without such a table, SHEAF_ERR_DATA when it is no MS. */
 int sheaf_summary_make(const char *vis, const sheaf_summary_options *options, json_t **out,
                        sheaf_error *err);
 

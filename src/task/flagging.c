@@ -638,8 +638,12 @@ static int compile(run *r, int *nothing, sheaf_error *err) {
   return r->counts && r->flagged ? 0 : no_memory(err);
 }
 
-/* No row at all: a time range beside the data, or no auto-correlations, is worth a warning, all
- * else is a mistake. */
+static int is_multi(const run *r) {
+  return r->vis.nmember != 1 || strcmp(r->vis.member[0], r->vis.path) != 0;
+}
+
+/* No row at all: a time range beside the data, no auto-correlations, and as in CASA any selection of
+ * a Multi-MS are worth a warning, all else is a mistake. */
 static int nothing_selected(const run *r, sheaf_error *err) {
   const json_t *one = json_array_get(r->what->commands, 0), *times = NULL;
   if (json_array_size(r->what->commands) == 1) times = json_object_get(one, "timerange");
@@ -660,12 +664,17 @@ static int nothing_selected(const run *r, sheaf_error *err) {
   }
   char *text = NULL;
   sheaf_selection_texts texts;
+  int rc = 0;
   if (sheaf_selection_read(&texts, one, err) >= 0) {
     text = sheaf_selection_text(&texts);
     sheaf_selection_free(&texts);
   }
-  const int rc = sheaf_fail(err, SHEAF_ERR_EMPTY, "%s selects no rows of %s",
-                            text && *text ? text : "the selection", r->what->vis);
+  const char *what = text && *text ? text : "the selection";
+  if (is_multi(r))
+    sheaf_log(SHEAF_LOG_WARN, "MSSelectionNullSelection : %s selects no rows of %s", what,
+              r->what->vis);
+  else
+    rc = sheaf_fail(err, SHEAF_ERR_EMPTY, "%s selects no rows of %s", what, r->what->vis);
   free(text);
   return rc;
 }

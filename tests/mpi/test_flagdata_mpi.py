@@ -80,3 +80,18 @@ def test_one_result(folder, tmp_path, name):
         other, got = result(source, ranks, threads)
         assert got == want, (source, ranks, threads)
         assert other == report, (source, ranks, threads)
+
+
+@pytest.mark.parametrize("ranks", (0, 3))
+def test_a_selection_without_rows(folder, ranks):
+    """CASA 6.7, flagdata(mms, scan='99'): False, with mpicasa None; of an MS a RuntimeError."""
+    for words in (["scan=99"], ["scan=99", "mode=summary"], ["scan=99", "mode=rflag"]):
+        assert run(ranks, "flagdata", f"vis={folder}/scan.mms", "flagbackup=False", *words) == {}
+    launch = [MPISHEAF, "-n", str(ranks)] if ranks else []
+    status, _, err = Run(*launch, SHEAF, "flagdata", f"vis={folder}/scan.mms", "scan=99").finish()
+    assert status == 0 and "MSSelectionNullSelection : scan='99' selects no rows" in err
+    assert not (folder / "scan.mms.flagversions").exists()
+    status, _, err = Run(*launch, SHEAF, "flagdata", f"vis={folder}/a.ms", "scan=99").finish()
+    assert status == 1 and "scan='99' selects no rows" in err
+    status, _, err = Run(*launch, SHEAF, "flagdata", f"vis={folder}/scan.mms", "antenna=NOSUCH").finish()
+    assert status == 2 and "NOSUCH" in err

@@ -120,13 +120,13 @@ def test_history(ms):
 FILES = {
     "line feeds": b"antenna='A01'\nscan='2'\n", "Windows": b"\xef\xbb\xbfantenna='A01'\r\nscan='2'\r\n", "Macintosh": b"antenna='A01'\rscan='2'\r",
     "no end": b"# c\n\n  \t\n  # c\nantenna='A01'\nscan='2'", "blanks": b"   antenna='A01'  \n\tscan=\"2\"\t\n",
-    "UTF-8": "antenna='A01' reason='st\u00f6rung'\nscan='2'\n".encode(), "no quotes": b"antenna=A01\nscan=2\n",
+    "UTF-8": "antenna='A01' reason='st\u00f6rung'\nscan='2'\n".encode(), "no quotes": b"antenna=A01\nscan=2,2\n",
     "bad quotes": b"antenna='A01\nscan='2\"\n"}
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_files_of_commands(ms, name):
-    """CASA 6.7 reads these likewise, but for numbers without quotes, blanks before #, and the mark at the beginning of Windows'
+    """CASA 6.7 reads these likewise, but for blanks before #, and the mark at the beginning of Windows'
     files, which is part of the parameter's name there: flagcmd flags all data."""
     pathlib.Path("l.txt").write_bytes(FILES[name])
     sheaf.flagdata(ms, mode="unflag", flagbackup=False)
@@ -142,6 +142,17 @@ def test_a_file_that_is_not_utf8(ms, untouched):
     pathlib.Path("l.txt").write_bytes(b"scan='1'\nantenna='A01' reason='st\xf6rung'\n")
     with pytest.raises(sheaf.Error, match="l.txt, line 2: is not UTF-8 text"):
         sheaf.flagcmd(ms, inpmode="list", inpfile="l.txt")
+    untouched()
+
+
+@pytest.mark.parametrize("line", ["scan=2", "scan=[2]", "antenna=3 scan='1'", "mode=clip correlation=1"])
+def test_numbers_where_texts_belong(ms, untouched, line):
+    """CASA 6.7: "incorrect data type String used for field scan with type Int", and a ValueError of flagdata."""
+    name = "correlation" if "corr" in line else line.split("=")[0]
+    for call in ({"inpmode": "list"}, {"mode": "list"}):
+        task = sheaf.flagcmd if "inpmode" in call else sheaf.flagdata
+        with pytest.raises(ValueError, match=f"'{name}' must be a text in a list"):
+            task(ms, inpfile=["scan='1'", line], **call)
     untouched()
 
 
@@ -293,7 +304,7 @@ def test_tbuff_over_midnight(ms):
 
 def test_read_only(ms, ordinary):
     path = ordinary.give(shutil.copytree(ms, os.path.join(ordinary.folder, "a.ms")))
-    words = [ordinary.sheaf, "flagcmd", "vis=" + path, "inpmode=list", "inpfile=[scan=1]", "savepars=True"]
+    words = [ordinary.sheaf, "flagcmd", "vis=" + path, "inpmode=list", "inpfile=[\"scan='1'\"]", "savepars=True"]
     before = cases.state(path)
     os.chmod(path, 0o555)
     done = subprocess.run(words, text=True, capture_output=True, **ordinary.options)

@@ -196,14 +196,36 @@ def refuse(*args, **keywords):
     return str(failure.value)
 
 
-@pytest.mark.parametrize("keywords", [
-    {"field": "NOSUCH"}, {"field": "17"}, {"spw": "5"}, {"antenna": "ZZ"}, {"correlation": "XX"}, {"scan": "x~y"},
-    {"timerange": "garbage"}, {"intent": "*TARGET*"}, {"scan": "99"}, {"uvrange": ">1e9"}, {"array": "5"},
-    {"observation": "3"}, {"feed": "7"}])
-def test_selections_that_match_nothing(vis, folder, keywords):
-    (name, value), = keywords.items()
-    assert f"{name}='{value}'" in refuse(vis, listfile="list.txt", **keywords)
-    assert not os.path.exists("list.txt")
+# CASA 6.7's listobs lists everything, or nothing, for these (its dictionary is that of all rows, or {}).
+WHOLE = [{"field": "NOSUCH"}, {"field": "17"}, {"spw": "5"}, {"antenna": "ZZ"}, {"correlation": "XX"}, {"scan": "x~y"},
+         {"timerange": "garbage"}, {"intent": "*TARGET*"}, {"feed": "7"}, {"scan": "99", "field": "NOSUCH"}]
+NOTHING = [{"scan": "99"}, {"uvrange": ">1e9"}, {"array": "5"}, {"observation": "3"}, {"timerange": "01:00:00~02:00:00"}]
+
+
+@pytest.mark.parametrize("keywords", WHOLE)
+def test_a_selection_that_cannot_be_understood(vis, capfd, keywords):
+    value, text = listing(vis, **keywords)
+    assert (value, text) == listing(vis)
+    name, wrong = list(keywords.items())[-1]
+    err = capfd.readouterr().err
+    assert "WARN" in err and f"{name}='{wrong}'" in err and "the whole MS is listed" in err
+
+
+@pytest.mark.parametrize("keywords", NOTHING)
+def test_a_selection_that_matches_nothing(vis, capfd, keywords):
+    (name, wrong), = keywords.items()
+    value, text = listing(vis, **keywords)
+    assert value == {} and "The MAIN table is empty: there are no data!!!" in text
+    err = capfd.readouterr().err
+    assert f"{name}='{wrong}': MSSelectionNullSelection : The selected table has zero rows." in err
+
+
+def test_a_list_selects_with_a_warning(vis, capfd):
+    """CASA 6.7: "incorrect data type", and everything is listed."""
+    assert listing(vis, scan=["2", "3"]) == listing(vis, scan="2,3")
+    assert "scan: a list is an incorrect data type for CASA" in capfd.readouterr().err
+    assert listing(vis, timerange=[]) == listing(vis)
+    assert "incorrect data type" in capfd.readouterr().err
 
 
 def test_names(vis, folder):
