@@ -110,6 +110,8 @@ def test_responses_later():
         again = client.get_command_response(ids, True)
         show(again=[r["id"] for r in again], same=again == client.get_command_response(reversed(ids), True)[::-1],
              list=sorted(client.get_command_response_list()))
+        one, two = client.push_command_request("1+1"), client.push_command_request("x", parameters={"x": 5})
+        show(lists=[r["ret"] for r in client.get_command_response([one, two], block=True)])  # as on CASA's page
         for name, what in (("unknown", [99]), ("text", "a"), ("number", 2), ("none", None)):
             for block in (False, True):
                 try:
@@ -120,6 +122,7 @@ def test_responses_later():
     assert s["ids"] == [1, 2] and s["early"] == []
     assert [(r["successful"], r["ret"], r["status"]) for r in s["late"]] == [(True, None, "response received")] * 2
     assert s["again"] == [1, 2] and s["same"] is True and s["list"] == [1, 2]
+    assert s["lists"] == [2, 5]
     assert s["unknownFalse"] == s["unknownTrue"] == ["KeyError", "99"]
     assert s["textFalse"] == ["KeyError", "'a'"]
     assert s["numberFalse"] == s["numberTrue"] == ["TypeError", "'int' object is not iterable"]

@@ -209,7 +209,8 @@ class _Client:
         return _core.command_wait(ids, False, timeout_s)
 
     def _known(self, ids):
-        ids = list(ids)
+        """The numbers, all of them of requests; a number may be the list that push_command_request returned, as on CASA's page."""
+        ids = [i for one in ids for i in (one if isinstance(one, list) else [one])]
         for i in ids:
             if i not in self._requests and ownwork.response_of(i) is None:
                 raise KeyError(i)
