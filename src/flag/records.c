@@ -9,6 +9,7 @@
 
 #include "base/cancel.h"
 #include "base/memory.h"
+#include "flag/recordset.h"
 #include "flag/rowscan.h"
 
 enum { SORT_BYTES = 16 << 20, WINDOW = 4096, HELD_BYTES = 64 << 20 };
@@ -20,8 +21,6 @@ typedef struct writing {
   const sheaf_flag_agents *agents;
   const sheaf_flag_grouping *grouping;
   sheaf_recwriter writer;
-  sheaf_flag_record *held; /* room for all of them; NULL: they go to the writer */
-  int64_t nheld;
   uint8_t *keep, *one;
   int64_t room;
   int all; /* an agent takes every row */
@@ -52,8 +51,7 @@ static int write_rows(void *user, const sheaf_flag_rows *r, sheaf_error *err) {
   if (rc < 0) return rc;
   for (int64_t i = 0; i < r->n; i++) {
     if (!w->keep[i]) continue;
-    sheaf_flag_record *to =
-        w->held ? &w->held[w->nheld++] : sheaf_recwriter_next(&w->writer, err);
+    sheaf_flag_record *to = sheaf_recwriter_next(&w->writer, err);
     if (!to) return SHEAF_ERR_IO;
     *to = (sheaf_flag_record){
         .time = r->time[i],
@@ -72,30 +70,23 @@ static int write_rows(void *user, const sheaf_flag_rows *r, sheaf_error *err) {
   return 0;
 }
 
-/* All members' rows through write_rows. */
-static int scan_rows(writing *w, sheaf_error *err) {
-  const sheaf_flag_agents *agents = w->agents;
+int sheaf_flag_records_write(const sheaf_flag_vis *vis, const sheaf_flag_agents *agents,
+                             const sheaf_flag_grouping *grouping, const sheaf_flag_range *ranges,
+                             size_t nrange, const char *path, int64_t *n, sheaf_error *err) {
   const unsigned columns = agents->columns | SHEAF_ROWS_TIME | SHEAF_ROWS_ANTENNAS |
                            SHEAF_ROWS_SCAN | SHEAF_ROWS_FIELD | SHEAF_ROWS_ARRAY |
                            SHEAF_ROWS_OBSERVATION;
-  int rc = 0;
-  for (size_t i = 0; i < agents->n; i++) w->all |= sheaf_flag_filter_all(&agents->agent[i].filter);
-  for (size_t i = 0; rc >= 0 && i < w->vis->nmember; i++)
-    rc = sheaf_flag_row_scan(w->vis, i, 0, -1, columns, write_rows, w, err);
-  free(w->keep);
-  free(w->one);
-  return rc;
-}
-
-int sheaf_flag_records_write(const sheaf_flag_vis *vis, const sheaf_flag_agents *agents,
-                             const sheaf_flag_grouping *grouping, const char *path, int64_t *n,
-                             sheaf_error *err) {
   writing w = {.vis = vis, .agents = agents, .grouping = grouping};
+  for (size_t i = 0; i < agents->n; i++) w.all |= sheaf_flag_filter_all(&agents->agent[i].filter);
   int rc = sheaf_recwriter_open(&w.writer, path, sizeof(sheaf_flag_record), err);
-  if (rc >= 0) rc = scan_rows(&w, err);
+  for (size_t i = 0; rc >= 0 && i < nrange; i++)
+    rc = sheaf_flag_row_scan(vis, ranges[i].member, ranges[i].row0, ranges[i].nrow, columns,
+                             write_rows, &w, err);
   if (rc >= 0) rc = sheaf_recwriter_finish(&w.writer, err);
   *n = w.writer.n;
   sheaf_recwriter_free(&w.writer);
+  free(w.keep);
+  free(w.one);
   return rc < 0 ? rc : 0;
 }
 
@@ -114,18 +105,22 @@ static int by_time(const void *pa, const void *pb) {
   return order ? order : compare_rows(a, b);
 }
 
-static int by_baseline(const void *pa, const void *pb) {
-  const sheaf_flag_record *a = pa, *b = pb;
-  if (a->buffer != b->buffer) return a->buffer < b->buffer ? -1 : 1;
+/* Of one buffer. */
+static int compare_baseline(const sheaf_flag_record *a, const sheaf_flag_record *b) {
   if (a->ant1 != b->ant1) return a->ant1 < b->ant1 ? -1 : 1;
   if (a->ant2 != b->ant2) return a->ant2 < b->ant2 ? -1 : 1;
   return compare_rows(a, b);
 }
 
-int sheaf_flag_records_by_time(const char *path, int64_t n, const char *to, int *sorted,
+static int by_baseline(const void *pa, const void *pb) {
+  const sheaf_flag_record *a = pa, *b = pb;
+  if (a->buffer != b->buffer) return a->buffer < b->buffer ? -1 : 1;
+  return compare_baseline(a, b);
+}
+
+int sheaf_flag_records_by_time(const sheaf_recspan *parts, size_t npart, const char *to, int *sorted,
                                sheaf_error *err) {
-  const sheaf_recspan span = {path, 0, n};
-  return sheaf_recsort(&span, 1, sizeof(sheaf_flag_record), by_time, to, SORT_BYTES, sorted, err);
+  return sheaf_recsort(parts, npart, sizeof(sheaf_flag_record), by_time, to, SORT_BYTES, sorted, err);
 }
 
 /* The state of a walk along time. */
@@ -151,14 +146,13 @@ static int32_t number_buffer(walk *w, const sheaf_flag_record *r, double ntime) 
   return w->buffer;
 }
 
-static int number_buffers(const char *path, int64_t n, double ntime, const char *to,
+static int number_buffers(const sheaf_recspan *spans, size_t nspan, double ntime, const char *to,
                           sheaf_error *err) {
-  const sheaf_recspan span = {path, 0, n};
   sheaf_recreader reader;
   sheaf_recwriter writer;
   walk w = {0};
   const void *record;
-  int rc = sheaf_recreader_open(&reader, &span, 1, sizeof(sheaf_flag_record), WINDOW, err);
+  int rc = sheaf_recreader_open(&reader, spans, nspan, sizeof(sheaf_flag_record), WINDOW, err);
   if (rc < 0) return rc;
   rc = sheaf_recwriter_open(&writer, to, sizeof(sheaf_flag_record), err);
   while (rc >= 0 && (rc = sheaf_recreader_next(&reader, &record, err)) > 0) {
@@ -179,21 +173,20 @@ static int number_buffers(const char *path, int64_t n, double ntime, const char 
 }
 
 /* In files, sorted piece by piece. */
-static int buffers_in_files(const sheaf_flag_vis *vis, const sheaf_flag_agents *agents,
-                            const sheaf_flag_grouping *grouping, const char *to, int64_t *n,
-                            sheaf_error *err) {
-  char raw[4300], rows[4300], numbered[4300];
+static int buffers_in_files(const sheaf_recspan *parts, size_t npart, int64_t n,
+                            const sheaf_flag_grouping *grouping, const char *to, sheaf_error *err) {
+  char rows[4300], numbered[4300];
   int sorted = 0;
-  snprintf(raw, sizeof raw, "%s.raw", to);
   snprintf(rows, sizeof rows, "%s.rows", to);
   snprintf(numbered, sizeof numbered, "%s.numbered", to);
-  int rc = sheaf_flag_records_write(vis, agents, grouping, raw, n, err);
-  if (rc >= 0) rc = sheaf_flag_records_by_time(raw, *n, rows, &sorted, err);
-  if (rc >= 0) rc = number_buffers(sorted ? raw : rows, *n, grouping->ntime, numbered, err);
-  unlink(raw);
+  const sheaf_recspan by_time = {rows, 0, n}, span = {numbered, 0, n};
+  int rc = sheaf_flag_records_by_time(parts, npart, rows, &sorted, err);
+  if (rc >= 0)
+    rc = number_buffers(sorted ? parts : &by_time, sorted ? npart : 1, grouping->ntime, numbered,
+                        err);
+  for (size_t i = 0; i < npart; i++) unlink(parts[i].path);
   if (rc >= 0 && !sorted) unlink(rows);
   if (rc < 0) return rc;
-  const sheaf_recspan span = {numbered, 0, *n};
   rc = sheaf_recsort(&span, 1, sizeof(sheaf_flag_record), by_baseline, to, SORT_BYTES, &sorted, err);
   if (rc >= 0 && sorted && rename(numbered, to) < 0)
     rc = sheaf_fail(err, SHEAF_ERR_IO, "cannot rename %s", numbered);
@@ -201,155 +194,10 @@ static int buffers_in_files(const sheaf_flag_vis *vis, const sheaf_flag_agents *
   return rc < 0 ? rc : 0;
 }
 
-/* ---- the same in memory ---- */
-
-/* Records that are in order as they stand: [first, first + n). */
-typedef struct stretch {
-  const sheaf_flag_record *record;
-  int64_t n;
-} stretch;
-
-static int by_first(const void *pa, const void *pb) {
-  const stretch *a = pa, *b = pb;
-  return by_time(a->record, b->record);
-}
-
-static int pointers_by_time(const void *pa, const void *pb) {
-  return by_time(*(sheaf_flag_record *const *)pa, *(sheaf_flag_record *const *)pb);
-}
-
-static int pointers_by_baseline(const void *pa, const void *pb) {
-  return by_baseline(*(sheaf_flag_record *const *)pa, *(sheaf_flag_record *const *)pb);
-}
-
-/* Rows mostly come in order of time within their place: then stretches of them are put in order, not
- * rows. */
-static int order_by_time(sheaf_flag_record *records, int64_t n, sheaf_flag_record **order,
-                         sheaf_error *err) {
-  stretch *list = NULL;
-  size_t count = 0, room = 0;
-  for (int64_t i = 0; i < n; i++) {
-    const sheaf_flag_record *r = &records[i];
-    if (i && r->group == r[-1].group && sheaf_flag_place_compare(&r[-1].place, &r->place) == 0 &&
-        compare_rows(r - 1, r) < 0) {
-      list[count - 1].n++;
-      continue;
-    }
-    if (count == room) {
-      stretch *more = realloc(list, (room = 2 * room + 256) * sizeof *list);
-      if (!more) free(list);
-      if (!more) return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for the order of rows");
-      list = more;
-    }
-    list[count++] = (stretch){r, 1};
-  }
-  if (count) qsort(list, count, sizeof *list, by_first);
-  int disjoint = 1;
-  int64_t at = 0;
-  for (size_t i = 0; i < count; i++) {
-    disjoint &= i + 1 == count || by_time(list[i].record + list[i].n - 1, list[i + 1].record) < 0;
-    for (int64_t k = 0; k < list[i].n; k++)
-      order[at++] = records + (list[i].record - records) + k;
-  }
-  free(list);
-  if (!disjoint) qsort(order, (size_t)n, sizeof *order, pointers_by_time);
-  return 0;
-}
-
-enum { ANTENNAS = 512 };
-
-/* The rows of one buffer, in order of time, by baseline: counted, as baselines are few. */
-static void order_by_baseline(sheaf_flag_record **order, int64_t n, sheaf_flag_record **scratch,
-                              int32_t *count) {
-  int32_t most = -1, least = 0;
-  int sorted = 1;
-  for (int64_t i = 0; i < n; i++) {
-    const sheaf_flag_record *r = order[i];
-    sorted &= i == 0 || by_baseline(order[i - 1], r) < 0;
-    if (r->ant1 > most) most = r->ant1;
-    if (r->ant2 > most) most = r->ant2;
-    if (r->ant1 < least) least = r->ant1;
-    if (r->ant2 < least) least = r->ant2;
-  }
-  const int64_t side = (int64_t)most + 1;
-  if (sorted) return;
-  if (least < 0 || side > ANTENNAS || side * side > 16 * n) {
-    qsort(order, (size_t)n, sizeof *order, pointers_by_baseline);
-    return;
-  }
-  memset(count, 0, (size_t)(side * side + 1) * sizeof *count);
-  for (int64_t i = 0; i < n; i++) count[order[i]->ant1 * side + order[i]->ant2 + 1]++;
-  for (int64_t i = 1; i <= side * side; i++) count[i] += count[i - 1];
-  for (int64_t i = 0; i < n; i++) scratch[count[order[i]->ant1 * side + order[i]->ant2]++] = order[i];
-  memcpy(order, scratch, (size_t)n * sizeof *order);
-}
-
-static int write_order(sheaf_flag_record *const *order, int64_t n, const char *to, sheaf_error *err) {
-  sheaf_recwriter writer;
-  int rc = sheaf_recwriter_open(&writer, to, sizeof(sheaf_flag_record), err);
-  for (int64_t i = 0; rc >= 0 && i < n; i++) {
-    sheaf_flag_record *out = sheaf_recwriter_next(&writer, err);
-    if (out)
-      *out = *order[i];
-    else
-      rc = SHEAF_ERR_IO;
-  }
-  if (rc >= 0) rc = sheaf_recwriter_finish(&writer, err);
-  sheaf_recwriter_free(&writer);
-  return rc;
-}
-
-static int sort_held(writing *w, sheaf_flag_record **order, int32_t *count, const char *to,
-                     sheaf_error *err) {
-  const int64_t n = w->nheld;
-  sheaf_flag_record **scratch = order + n;
-  walk numbers = {0};
-  int rc = order_by_time(w->held, n, order, err);
-  if (rc < 0) return rc;
-  for (int64_t i = 0, first = 0; i < n; i++) {
-    sheaf_flag_record *r = order[i];
-    const int32_t scan = r->buffer, buffer = number_buffer(&numbers, r, w->grouping->ntime);
-    r->buffer = buffer;
-    if (buffer != order[first]->buffer) {
-      order_by_baseline(order + first, i - first, scratch, count);
-      first = i;
-    }
-    r->place.scan = scan; /* the row's own scan again */
-    if (i + 1 == n) order_by_baseline(order + first, n - first, scratch, count);
-  }
-  return write_order(order, n, to, err);
-}
-
-static int buffers_in_memory(writing *w, int64_t total, const char *to, sheaf_error *err) {
-  sheaf_flag_record **order = NULL;
-  int32_t *count = malloc(((size_t)ANTENNAS * ANTENNAS + 1) * sizeof *count);
-  w->held = malloc(((size_t)total + 1) * sizeof *w->held);
-  int rc = w->held && count ? scan_rows(w, err) : SHEAF_ERR_NOMEM;
-  if (rc >= 0 && !(order = malloc(((size_t)w->nheld * 2 + 1) * sizeof(sheaf_flag_record *))))
-    rc = SHEAF_ERR_NOMEM;
-  if (rc == SHEAF_ERR_NOMEM) sheaf_fail(err, rc, "no memory for the order of rows");
-  if (rc >= 0) rc = sort_held(w, order, count, to, err);
-  free(w->held);
-  free(order);
-  free(count);
-  return rc < 0 ? rc : 0;
-}
-
-int sheaf_flag_records_buffers(const sheaf_flag_vis *vis, const sheaf_flag_agents *agents,
-                               const sheaf_flag_grouping *grouping, const char *to, int64_t *n,
-                               sheaf_error *err) {
-  writing w = {.vis = vis, .agents = agents, .grouping = grouping};
-  const int64_t total = vis->first[vis->nmember], bytes = total * (int64_t)sizeof(sheaf_flag_record);
-  if (bytes > HELD_BYTES || bytes > sheaf_memory_budget() / 64)
-    return buffers_in_files(vis, agents, grouping, to, n, err);
-  const int rc = buffers_in_memory(&w, total, to, err);
-  *n = w.nheld;
-  return rc;
-}
-
 /* ---- pieces ---- */
 
 typedef struct cutting {
+  const sheaf_flag_limits *limits;
   sheaf_flag_piece *pieces;
   size_t n, room;
   int64_t map_first; /* record with which the present baseline begins */
@@ -357,7 +205,8 @@ typedef struct cutting {
   int32_t ant1, ant2;
 } cutting;
 
-static int add_piece(cutting *c, const sheaf_flag_record *r, int64_t at, sheaf_error *err) {
+static int add_piece(cutting *c, const sheaf_flag_record *r, int32_t buffer, int64_t at,
+                     sheaf_error *err) {
   if (c->n == c->room) {
     const size_t room = 2 * c->room + 64;
     sheaf_flag_piece *more = realloc(c->pieces, room * sizeof *more);
@@ -366,16 +215,17 @@ static int add_piece(cutting *c, const sheaf_flag_record *r, int64_t at, sheaf_e
     c->room = room;
   }
   c->pieces[c->n++] = (sheaf_flag_piece){
-      .first = at, .buffer = r->buffer, .field = r->place.field, .ddid = r->place.ddid};
+      .first = at, .buffer = buffer, .field = r->place.field, .ddid = r->place.ddid};
   return 0;
 }
 
-static int add_record(cutting *c, const sheaf_flag_record *r, int64_t at, int64_t bytes,
-                      int64_t most, sheaf_error *err) {
+static int add_record(cutting *c, const sheaf_flag_record *r, int32_t buffer, int64_t at,
+                      sheaf_error *err) {
+  const int64_t bytes = c->limits->bytes[r->place.ddid], most = c->limits->most;
   sheaf_flag_piece *last = c->n ? &c->pieces[c->n - 1] : NULL;
   int rc = 0;
-  if (!last || last->buffer != r->buffer) {
-    if ((rc = add_piece(c, r, at, err)) < 0) return rc;
+  if (!last || last->buffer != buffer) {
+    if ((rc = add_piece(c, r, buffer, at, err)) < 0) return rc;
     c->map_first = at;
     c->map_bytes = 0;
   } else if (c->ant1 != r->ant1 || c->ant2 != r->ant2) {
@@ -389,7 +239,7 @@ static int add_record(cutting *c, const sheaf_flag_record *r, int64_t at, int64_
     /* the present baseline goes into a piece of its own */
     last->n = c->map_first - last->first;
     last->bytes -= c->map_bytes;
-    if ((rc = add_piece(c, r, c->map_first, err)) < 0) return rc;
+    if ((rc = add_piece(c, r, buffer, c->map_first, err)) < 0) return rc;
     last = &c->pieces[c->n - 1];
     last->n = at - c->map_first;
     last->bytes = c->map_bytes;
@@ -400,26 +250,226 @@ static int add_record(cutting *c, const sheaf_flag_record *r, int64_t at, int64_
   return 0;
 }
 
-int sheaf_flag_records_pieces(const char *path, int64_t n, const int64_t *bytes, int64_t most,
-                              sheaf_flag_piece **pieces, size_t *npiece, sheaf_error *err) {
+/* Of the file in order. */
+static int cut_file(cutting *c, const char *path, int64_t n, sheaf_error *err) {
   const sheaf_recspan span = {path, 0, n};
   sheaf_recreader reader;
-  cutting c = {0};
   const void *record;
   int64_t at = 0;
   int rc = sheaf_recreader_open(&reader, &span, 1, sizeof(sheaf_flag_record), WINDOW, err);
   if (rc < 0) return rc;
   while ((rc = sheaf_recreader_next(&reader, &record, err)) > 0) {
     const sheaf_flag_record *r = record;
-    if ((rc = add_record(&c, r, at++, bytes[r->place.ddid], most, err)) < 0) break;
+    if ((rc = add_record(c, r, r->buffer, at++, err)) < 0) break;
     if (at % 65536 == 0 && (rc = sheaf_cancel_check(err)) < 0) break;
   }
   sheaf_recreader_close(&reader);
-  if (rc < 0) {
-    free(c.pieces);
-    return rc;
+  return rc;
+}
+
+/* ---- the same in memory: numbers of records are put in order, not records ---- */
+
+typedef struct ordering {
+  sheaf_flag_recordset set;
+  int64_t n;
+  uint32_t *order, *scratch; /* [n] */
+  int32_t *count;
+  cutting cut;
+} ordering;
+
+static const sheaf_flag_record *at(const ordering *o, int64_t i) {
+  return sheaf_flag_recordset_at(&o->set, o->order[i]);
+}
+
+/* Records that are in order as they stand. */
+typedef struct stretch {
+  const sheaf_flag_record *record;
+  uint32_t number; /* of the first */
+  int64_t n;
+} stretch;
+
+typedef struct stretches {
+  stretch *list;
+  size_t n, room;
+} stretches;
+
+static int by_first(const void *pa, const void *pb) {
+  const stretch *a = pa, *b = pb;
+  return by_time(a->record, b->record);
+}
+
+static int compare_numbers(const void *pa, const void *pb, void *set) {
+  return by_time(sheaf_flag_recordset_at(set, *(const uint32_t *)pa),
+                 sheaf_flag_recordset_at(set, *(const uint32_t *)pb));
+}
+
+static int compare_baselines(const void *pa, const void *pb, void *set) {
+  const sheaf_flag_record *a = sheaf_flag_recordset_at(set, *(const uint32_t *)pa),
+                          *b = sheaf_flag_recordset_at(set, *(const uint32_t *)pb);
+  return compare_baseline(a, b);
+}
+
+/* Rows mostly come in order of time within their place: then stretches of them are put in order, not
+ * rows. */
+static int find_stretches(const ordering *o, const sheaf_recspan *parts, stretches *s,
+                          sheaf_error *err) {
+  for (size_t p = 0; p < o->set.n; p++) {
+    const sheaf_flag_record *r = o->set.part[p];
+    for (int64_t i = 0; i < parts[p].n; i++, r++) {
+      if (i && r->group == r[-1].group && sheaf_flag_place_compare(&r[-1].place, &r->place) == 0 &&
+          compare_rows(r - 1, r) < 0) {
+        s->list[s->n - 1].n++;
+        continue;
+      }
+      if (s->n == s->room) {
+        stretch *more = realloc(s->list, (s->room = 2 * s->room + 256) * sizeof *more);
+        if (!more) return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for the order of rows");
+        s->list = more;
+      }
+      s->list[s->n++] = (stretch){r, (uint32_t)p << o->set.shift | (uint32_t)i, 1};
+    }
   }
-  *pieces = c.pieces;
-  *npiece = c.n;
   return 0;
+}
+
+static int order_by_time(ordering *o, const sheaf_recspan *parts, sheaf_error *err) {
+  stretches s = {0};
+  int disjoint = 1, rc = find_stretches(o, parts, &s, err);
+  if (rc >= 0 && s.n) qsort(s.list, s.n, sizeof *s.list, by_first);
+  for (size_t i = 0; rc >= 0 && i < s.n; i++) {
+    const stretch *one = &s.list[i];
+    disjoint &= i + 1 == s.n || by_time(one->record + one->n - 1, one[1].record) < 0;
+    for (int64_t k = 0; k < one->n; k++) o->order[o->n++] = one->number + (uint32_t)k;
+  }
+  free(s.list);
+  if (rc >= 0 && !disjoint) qsort_r(o->order, (size_t)o->n, sizeof *o->order, compare_numbers, &o->set);
+  return rc;
+}
+
+enum { ANTENNAS = 512 };
+
+/* The rows of one buffer, in order of time, by baseline: counted, as baselines are few. */
+static void order_by_baseline(ordering *o, int64_t from, int64_t to) {
+  uint32_t *order = o->order + from;
+  const int64_t n = to - from;
+  int32_t most = -1, least = 0;
+  int sorted = 1;
+  for (int64_t i = 0; i < n; i++) {
+    const sheaf_flag_record *r = at(o, from + i);
+    sorted &= i == 0 || compare_baseline(at(o, from + i - 1), r) < 0;
+    if (r->ant1 > most) most = r->ant1;
+    if (r->ant2 > most) most = r->ant2;
+    if (r->ant1 < least) least = r->ant1;
+    if (r->ant2 < least) least = r->ant2;
+  }
+  const int64_t side = (int64_t)most + 1;
+  if (sorted) return;
+  if (least < 0 || side > ANTENNAS || side * side > 16 * n) {
+    qsort_r(order, (size_t)n, sizeof *order, compare_baselines, &o->set);
+    return;
+  }
+  int32_t *count = o->count;
+  memset(count, 0, (size_t)(side * side + 1) * sizeof *count);
+  for (int64_t i = 0; i < n; i++) {
+    const sheaf_flag_record *r = at(o, from + i);
+    count[r->ant1 * side + r->ant2 + 1]++;
+  }
+  for (int64_t i = 1; i <= side * side; i++) count[i] += count[i - 1];
+  for (int64_t i = 0; i < n; i++) {
+    const sheaf_flag_record *r = at(o, from + i);
+    o->scratch[count[r->ant1 * side + r->ant2]++] = order[i];
+  }
+  memcpy(order, o->scratch, (size_t)n * sizeof *order);
+}
+
+/* The buffer is put in order, and cut where it is large. */
+static int finish_buffer(ordering *o, int32_t buffer, int64_t from, int64_t to, sheaf_error *err) {
+  int rc = 0;
+  order_by_baseline(o, from, to);
+  const sheaf_flag_record *first = at(o, from);
+  const int64_t bytes = (to - from) * o->cut.limits->bytes[first->place.ddid];
+  if (bytes <= o->cut.limits->most) {
+    if ((rc = add_piece(&o->cut, first, buffer, from, err)) < 0) return rc;
+    o->cut.pieces[o->cut.n - 1].n = to - from;
+    o->cut.pieces[o->cut.n - 1].bytes = bytes;
+    return 0;
+  }
+  for (int64_t i = from; rc >= 0 && i < to; i++) rc = add_record(&o->cut, at(o, i), buffer, i, err);
+  return rc < 0 ? rc : sheaf_cancel_check(err);
+}
+
+static int order_all(ordering *o, const sheaf_recspan *parts, double ntime, sheaf_error *err) {
+  walk numbers = {0};
+  int64_t from = 0;
+  int32_t before = 0;
+  int rc = order_by_time(o, parts, err);
+  for (int64_t i = 0; rc >= 0 && i < o->n; i++) {
+    const int32_t buffer = number_buffer(&numbers, at(o, i), ntime);
+    if (buffer != before) {
+      rc = finish_buffer(o, before, from, i, err);
+      from = i;
+    }
+    before = buffer;
+  }
+  return rc >= 0 && o->n > from ? finish_buffer(o, before, from, o->n, err) : rc;
+}
+
+static int write_order(const ordering *o, const char *to, sheaf_error *err) {
+  sheaf_recwriter writer;
+  int rc = sheaf_recwriter_open(&writer, to, sizeof *o->order, err);
+  for (int64_t i = 0; rc >= 0 && i < o->n; i++) {
+    uint32_t *out = sheaf_recwriter_next(&writer, err);
+    if (out)
+      *out = o->order[i];
+    else
+      rc = SHEAF_ERR_IO;
+  }
+  if (rc >= 0) rc = sheaf_recwriter_finish(&writer, err);
+  sheaf_recwriter_free(&writer);
+  return rc;
+}
+
+static int buffers_in_memory(const sheaf_recspan *parts, size_t npart, int64_t n,
+                             const sheaf_flag_grouping *grouping, const char *to, cutting *cut,
+                             sheaf_error *err) {
+  ordering o = {.cut = *cut};
+  int rc = sheaf_flag_recordset_open(&o.set, parts, npart, err);
+  if (rc < 0) return rc;
+  o.order = malloc(((size_t)n * 2 + 1) * sizeof *o.order);
+  o.count = malloc(((size_t)ANTENNAS * ANTENNAS + 1) * sizeof *o.count);
+  if (o.order && o.count) {
+    o.scratch = o.order + n;
+    rc = order_all(&o, parts, grouping->ntime, err);
+  } else {
+    rc = sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for the order of rows");
+  }
+  if (rc >= 0) rc = write_order(&o, to, err);
+  free(o.order);
+  free(o.count);
+  sheaf_flag_recordset_close(&o.set);
+  *cut = o.cut;
+  return rc;
+}
+
+/* ---- the interface ---- */
+
+int sheaf_flag_records_buffers(const sheaf_recspan *parts, size_t npart,
+                               const sheaf_flag_grouping *grouping, const sheaf_flag_limits *limits,
+                               const char *to, sheaf_flag_buffers *buffers, sheaf_error *err) {
+  cutting cut = {.limits = limits};
+  int64_t n = 0;
+  for (size_t i = 0; i < npart; i++) n += parts[i].n;
+  const int64_t bytes = n * (int64_t)sizeof(sheaf_flag_record);
+  const int files = bytes > HELD_BYTES || bytes > sheaf_memory_budget() / 64;
+  int rc;
+  if (files) {
+    rc = buffers_in_files(parts, npart, n, grouping, to, err);
+    if (rc >= 0) rc = cut_file(&cut, to, n, err);
+  } else {
+    rc = buffers_in_memory(parts, npart, n, grouping, to, &cut, err);
+  }
+  if (rc < 0) free(cut.pieces);
+  *buffers = rc < 0 ? (sheaf_flag_buffers){0}
+                    : (sheaf_flag_buffers){.n = n, .numbers = !files, .piece = cut.pieces, .npiece = cut.n};
+  return rc < 0 ? rc : 0;
 }

@@ -13,6 +13,7 @@
 #include "flag/pass.h"
 #include "flag/patch.h"
 #include "flag/records.h"
+#include "flag/recordset.h"
 #include "flag/rowscan.h"
 #include "flag/statistics.h"
 #include "kernel/flag_summary.h"
@@ -26,6 +27,7 @@ typedef struct unit {
   sheaf_patcher *patcher; /* NULL: nothing is written */
   int rows;               /* FLAG_ROW of some row changes */
   json_t *devs;
+  sheaf_flag_recordlist list; /* path NULL: not open yet */
   /* of a piece */
   sheaf_flag_record *records;
   int64_t room;
@@ -38,7 +40,7 @@ static int no_memory(const unit *u, sheaf_error *err) {
 }
 
 static int open_unit(unit *u, const json_t *common, const json_t *args, sheaf_error *err) {
-  *u = (unit){.common = common, .args = args};
+  *u = (unit){.common = common, .args = args, .list = {.fd = -1}};
   int rc = sheaf_flag_vis_from_value(&u->vis, json_object_get(common, "vis"), err);
   if (rc < 0) return rc;
   rc = sheaf_flag_pass_open(&u->pass, &u->vis, json_object_get(common, "run"), err);
@@ -54,6 +56,7 @@ static void close_unit(unit *u) {
   sheaf_flag_loader_close(u->loader);
   sheaf_flag_pass_close(&u->pass);
   sheaf_flag_vis_free(&u->vis);
+  sheaf_flag_recordlist_close(&u->list);
   json_decref(u->devs);
   free(u->records);
   free(u->arrays);
@@ -246,22 +249,15 @@ typedef struct piece {
 } piece;
 
 static int read_records(unit *u, int64_t first, int64_t n, sheaf_error *err) {
-  const sheaf_recspan span = {sheaf_value_str(u->common, "records", ""), first, n};
-  sheaf_recreader reader;
-  const void *record;
-  int64_t i = 0;
+  int rc = u->list.path ? 0 : sheaf_flag_recordlist_open(&u->list, u->common, err);
+  if (rc < 0) return rc;
   if (n > u->room) {
     free(u->records);
     u->room = 0;
     if (!(u->records = malloc((size_t)n * sizeof *u->records))) return no_memory(u, err);
     u->room = n;
   }
-  int rc = sheaf_recreader_open(&reader, &span, 1, sizeof *u->records, 4096, err);
-  while (rc >= 0 && (rc = sheaf_recreader_next(&reader, &record, err)) > 0 && i < n)
-    memcpy(&u->records[i++], record, sizeof *u->records);
-  if (rc >= 0) sheaf_recreader_close(&reader);
-  if (rc >= 0 && i < n) rc = sheaf_fail(err, SHEAF_ERR_INTERNAL, "the file of rows is too short");
-  return rc < 0 ? rc : 0;
+  return sheaf_flag_recordlist_read(&u->list, first, n, u->records, err);
 }
 
 static void *take(uint8_t **at, size_t size) {
@@ -482,12 +478,44 @@ int sheaf_flag_unit_buffers(const json_t *common, const json_t *args, json_t **v
   return rc;
 }
 
-/* ---- statistics of a large buffer ---- */
+/* ---- records ---- */
 
 static int give_number(json_t **value, int64_t n, sheaf_error *err) {
   *value = json_integer(n);
   return *value ? 0 : sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for a result");
 }
+
+int sheaf_flag_unit_records(const json_t *common, const json_t *args, json_t **value,
+                            sheaf_error *err) {
+  const sheaf_flag_grouping grouping = {
+      .combinescans = sheaf_value_bool(common, "combinescans", 0),
+      .per_member = sheaf_value_bool(common, "per_member", 0)};
+  const json_t *list = json_object_get(args, "ranges");
+  const size_t nrange = json_array_size(list);
+  sheaf_flag_range *ranges = calloc(nrange + 1, sizeof *ranges);
+  sheaf_flag_vis vis;
+  sheaf_flag_agents agents = {0};
+  int64_t n = 0;
+  int rc = sheaf_flag_vis_from_value(&vis, json_object_get(common, "vis"), err);
+  if (rc >= 0 && !ranges) rc = sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for ranges of rows");
+  for (size_t i = 0; rc >= 0 && i < nrange; i++) {
+    const json_t *one = json_array_get(list, i);
+    ranges[i] = (sheaf_flag_range){(size_t)json_integer_value(json_array_get(one, 0)),
+                                   json_integer_value(json_array_get(one, 1)),
+                                   json_integer_value(json_array_get(one, 2))};
+  }
+  if (rc >= 0) rc = sheaf_flag_agents_make(&agents, &vis, json_object_get(common, "run"), err);
+  if (rc >= 0)
+    rc = sheaf_flag_records_write(&vis, &agents, &grouping, ranges, nrange,
+                                  sheaf_value_str(args, "path", ""), &n, err);
+  if (rc >= 0) rc = give_number(value, n, err);
+  sheaf_flag_agents_free(&agents);
+  sheaf_flag_vis_free(&vis);
+  free(ranges);
+  return rc;
+}
+
+/* ---- statistics of a large buffer ---- */
 
 int sheaf_flag_unit_medians(const json_t *common, const json_t *args, json_t **value,
                             sheaf_error *err) {

@@ -15,8 +15,12 @@
 /* All commands on rows {"member", "row0", "nrow"} of a member. {"stem"}: name of its patches. */
 int sheaf_flag_unit_rows(const json_t *common, const json_t *args, json_t **value,
                          sheaf_error *err);
-/* All commands on {"pieces": [[first, n, buffer, field, ddid], …]} of the file "records". With
- * "calculate" in common: only rflag's thresholds over all of them. With "sums", files of
+/* Records (records.h) of the rows of {"ranges": [[member, row0, nrow], …]} into the file "path"; their
+ * number. "combinescans", "per_member" in common. */
+int sheaf_flag_unit_records(const json_t *common, const json_t *args, json_t **value,
+                            sheaf_error *err);
+/* All commands on {"pieces": [[first, n, buffer, field, ddid], …]} of the records
+ * (recordset.h). With "calculate" in common: only rflag's thresholds over all of them. With "sums", files of
  * flagging.sums over the whole of the one buffer (or field and spw) they are of: they are not tallied,
  * and their medians are read. */
 int sheaf_flag_unit_buffers(const json_t *common, const json_t *args, json_t **value,

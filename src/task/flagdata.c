@@ -294,6 +294,7 @@ done:
 }
 
 const sheaf_work sheaf_flagging_work[] = {{"flagging.rows", sheaf_flag_unit_rows, 1},
+                                          {"flagging.records", sheaf_flag_unit_records, 1},
                                           {"flagging.buffers", sheaf_flag_unit_buffers, 1},
                                           {"flagging.medians", sheaf_flag_unit_medians, 1},
                                           {"flagging.sums", sheaf_flag_unit_sums, 1},

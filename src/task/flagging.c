@@ -43,7 +43,9 @@ typedef struct run {
   sheaf_inplace *inplace;
   sheaf_stage stage;
   char folder[4096], by_time[4200], by_baseline[4200];
-  int64_t ntime, nbaseline; /* records */
+  int64_t ntime;
+  json_t *parts; /* of the records; NULL: by_baseline has them */
+  sheaf_flag_buffers buffers;
   /* results */
   json_t *files, *devs;
   sheaf_counts *counts;
@@ -70,8 +72,9 @@ static int run_round(run *r, const char *work, json_t *common, sheaf_flag_units 
 }
 
 static json_t *make_common(const run *r) {
-  return json_pack("{s:o, s:O, s:s, s:b, s:s}", "vis", sheaf_flag_vis_value(&r->vis), "run",
-                   r->compiled, "folder", r->folder, "write", r->write, "records", r->by_baseline);
+  return json_pack("{s:o, s:O, s:s, s:b, s:s, s:O*}", "vis", sheaf_flag_vis_value(&r->vis), "run",
+                   r->compiled, "folder", r->folder, "write", r->write, "records", r->by_baseline,
+                   "parts", r->parts);
 }
 
 /* Units of rows of a member: about `samples` flags each. */
@@ -119,20 +122,71 @@ static int need_time_order(run *r, sheaf_error *err) {
   if (r->by_time[0]) return 0;
   snprintf(raw, sizeof raw, "%s/times.raw", r->folder);
   snprintf(r->by_time, sizeof r->by_time, "%s/times", r->folder);
-  int rc = sheaf_flag_records_write(&r->vis, &r->agents, &plain, raw, &r->ntime, err);
-  if (rc >= 0) rc = sheaf_flag_records_by_time(raw, r->ntime, r->by_time, &sorted, err);
+  sheaf_flag_range *ranges = calloc(r->vis.nmember + 1, sizeof *ranges);
+  if (!ranges) return no_memory(err);
+  for (size_t m = 0; m < r->vis.nmember; m++) ranges[m] = (sheaf_flag_range){m, 0, -1};
+  int rc = sheaf_flag_records_write(&r->vis, &r->agents, &plain, ranges, r->vis.nmember, raw,
+                                    &r->ntime, err);
+  const sheaf_recspan span = {raw, 0, r->ntime};
+  if (rc >= 0) rc = sheaf_flag_records_by_time(&span, 1, r->by_time, &sorted, err);
+  free(ranges);
   if (rc >= 0 && sorted) snprintf(r->by_time, sizeof r->by_time, "%s", raw);
   return rc < 0 ? rc : 0;
 }
 
-static int make_buffers(run *r, sheaf_error *err) {
+static int merge_records(void *user, size_t index, const json_t *value, sheaf_error *err) {
+  (void)err;
+  run *r = user;
+  char path[4200];
+  snprintf(path, sizeof path, "%s/records.%zu", r->folder, index);
+  json_array_append_new(r->parts, json_pack("[s,O]", path, value));
+  return 0;
+}
+
+static int nworker(const run *r) {
+  const int nserver = sheaf_job_nserver(r->job);
+  return nserver ? nserver : sheaf_threads();
+}
+
+/* Records of all rows, in parts. */
+static int make_records(run *r, const sheaf_flag_grouping *grouping, sheaf_error *err) {
+  sheaf_flag_units u = {0};
+  int rc = sheaf_flag_units_records(&u, &r->vis, nworker(r), r->folder, err);
+  json_t *common = make_common(r);
+  json_object_set_new(common, "combinescans", json_boolean(grouping->combinescans));
+  json_object_set_new(common, "per_member", json_boolean(grouping->per_member));
+  r->parts = json_array();
+  if (rc >= 0)
+    rc = run_round(r, "flagging.records", common, &u, merge_records, err);
+  else
+    json_decref(common);
+  sheaf_flag_units_free(&u);
+  return rc;
+}
+
+static int make_buffers(run *r, const sheaf_flag_limits *limits, sheaf_error *err) {
   const sheaf_flag_grouping grouping = {
       .ntime = sheaf_value_double(r->compiled, "ntime", 0),
       .combinescans = sheaf_value_bool(r->compiled, "combinescans", 0),
       .per_member = r->what->per_member};
+  int rc = make_records(r, &grouping, err);
+  if (rc < 0) return rc;
+  const size_t n = json_array_size(r->parts);
+  sheaf_recspan *spans = calloc(n + 1, sizeof *spans);
+  if (!spans) return no_memory(err);
+  for (size_t i = 0; i < n; i++) {
+    const json_t *part = json_array_get(r->parts, i);
+    spans[i] = (sheaf_recspan){json_string_value(json_array_get(part, 0)), 0,
+                               json_integer_value(json_array_get(part, 1))};
+  }
   snprintf(r->by_baseline, sizeof r->by_baseline, "%s/baselines", r->folder);
-  return sheaf_flag_records_buffers(&r->vis, &r->agents, &grouping, r->by_baseline, &r->nbaseline,
-                                    err);
+  rc = sheaf_flag_records_buffers(spans, n, &grouping, limits, r->by_baseline, &r->buffers, err);
+  free(spans);
+  if (!r->buffers.numbers) {
+    json_decref(r->parts);
+    r->parts = NULL;
+  }
+  return rc;
 }
 
 /* ---- units of buffers ---- */
@@ -143,31 +197,38 @@ static int has_rflag(const run *r) {
   return 0;
 }
 
-static int cut_buffers(run *r, sheaf_flag_rounds *rounds, sheaf_error *err) {
+/* Bytes of a row, by data description. */
+static int64_t *row_bytes(const run *r, sheaf_error *err) {
   sheaf_flag_loader *loader = NULL;
-  sheaf_flag_piece *pieces = NULL;
-  size_t n = 0;
-  const int nserver = sheaf_job_nserver(r->job);
-  sheaf_flag_cut cut = {.vis = &r->vis,
-                        .thresholds = sheaf_flag_agents_need_thresholds(&r->agents),
-                        .calculate = r->what->calculate && has_rflag(r),
-                        .nworker = nserver ? nserver : sheaf_threads()};
   int64_t *bytes = calloc(r->vis.nddid + 1, sizeof *bytes);
-  int rc = bytes ? sheaf_flag_loader_open(&loader, &r->vis, &r->agents, err) : no_memory(err);
+  const int rc = bytes ? sheaf_flag_loader_open(&loader, &r->vis, &r->agents, err) : no_memory(err);
   for (size_t i = 0; rc >= 0 && i < r->vis.nddid; i++)
     bytes[i] = sheaf_flag_loader_bytes(loader, r->vis.nchan[r->vis.spw_of[i]],
                                        (int64_t)r->vis.ncorr[r->vis.pol_of[i]]);
   sheaf_flag_loader_close(loader);
+  if (rc >= 0) return bytes;
+  free(bytes);
+  return NULL;
+}
+
+static int cut_buffers(run *r, sheaf_flag_rounds *rounds, sheaf_error *err) {
+  sheaf_flag_cut cut = {.vis = &r->vis,
+                        .thresholds = sheaf_flag_agents_need_thresholds(&r->agents),
+                        .calculate = r->what->calculate && has_rflag(r),
+                        .nworker = nworker(r)};
+  int64_t *bytes = row_bytes(r, err);
+  if (!bytes) return SHEAF_ERR_NOMEM;
   const int64_t share = ((int64_t)96 << 20) / sheaf_threads(), half = sheaf_memory_budget() / 12;
   const int64_t budget = half < share ? half : share,
                 want = cut.thresholds && cut.nworker == 1 ? rflag_bytes : piece_bytes;
+  const sheaf_flag_limits limits = {.bytes = bytes, .most = budget < want ? budget : want};
   cut.whole_bytes = budget < rflag_bytes ? budget : rflag_bytes;
+  int rc = make_buffers(r, &limits, err);
   if (rc >= 0)
-    rc = sheaf_flag_records_pieces(r->by_baseline, r->nbaseline, bytes,
-                                   budget < want ? budget : want, &pieces, &n, err);
-  if (rc >= 0) rc = sheaf_flag_rounds_make(rounds, &cut, pieces, n, err);
+    rc = sheaf_flag_rounds_make(rounds, &cut, r->buffers.piece, r->buffers.npiece, err);
   free(bytes);
-  free(pieces);
+  free(r->buffers.piece);
+  r->buffers.piece = NULL;
   return rc;
 }
 
@@ -342,13 +403,12 @@ static int run_on_rows(run *r, sheaf_error *err) {
 
 static int run_on_buffers(run *r, sheaf_error *err) {
   sheaf_flag_rounds rounds = {0};
-  int rc = make_buffers(r, err);
-  if (rc >= 0 && r->what->per_member && has_rflag(r) && r->vis.nmember == 1)
+  if (r->what->per_member && has_rflag(r) && r->vis.nmember == 1)
     sheaf_log(SHEAF_LOG_WARN,
               "rflagpersubms=True: %s has no sub-MSs of its own; thresholds are those of all data",
               r->vis.path);
-  if (rc >= 0) rc = cut_buffers(r, &rounds, err);
-  sheaf_progress_begin(r->write ? "flagging" : "reading flags", r->nbaseline + rounds.nrow, "rows");
+  int rc = cut_buffers(r, &rounds, err);
+  sheaf_progress_begin(r->write ? "flagging" : "reading flags", r->buffers.n + rounds.nrow, "rows");
   if (rc >= 0) rc = run_round(r, "flagging.medians", make_common(r), &rounds.medians, NULL, err);
   if (rc >= 0) rc = run_round(r, "flagging.sums", make_common(r), &rounds.sums, NULL, err);
   if (rc >= 0)
@@ -736,6 +796,7 @@ int sheaf_flagging_run(sheaf_job *job, const sheaf_flagging *what, json_t **repo
   for (size_t i = 0; r.counts && i < r.agents.n; i++) sheaf_counts_free(&r.counts[i]);
   free(r.counts);
   free(r.flagged);
+  json_decref(r.parts);
   json_decref(r.files);
   json_decref(r.devs);
   sheaf_flag_agents_free(&r.agents);

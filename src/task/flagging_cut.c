@@ -8,6 +8,8 @@
 static const int64_t unit_bytes = (int64_t)24 << 20;
 /* Every unit of sums reads the whole buffer, so there are not many. */
 enum { MOST_PARTS = 8, LEAST_CHANNELS = 16 };
+/* Of a unit of records. */
+enum { LEAST_ROWS = 1 << 14, MOST_UNITS = 64 };
 
 static int no_memory(sheaf_error *err) {
   return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for flagging");
@@ -45,6 +47,43 @@ void sheaf_flag_rounds_free(sheaf_flag_rounds *r) {
   sheaf_flag_units_free(&r->medians);
   sheaf_flag_units_free(&r->sums);
   sheaf_flag_units_free(&r->commands);
+}
+
+/* ---- rows ---- */
+
+static int add_records(sheaf_flag_units *u, json_t *ranges, int64_t nrow, const char *folder,
+                       sheaf_error *err) {
+  char label[64], path[4300];
+  snprintf(label, sizeof label, "ids of rows, part %zu", u->n);
+  snprintf(path, sizeof path, "%.4200s/records.%zu", folder, u->n);
+  return sheaf_flag_units_add(u, label, nrow, json_pack("{s:o, s:s}", "ranges", ranges, "path", path),
+                              err);
+}
+
+int sheaf_flag_units_records(sheaf_flag_units *u, const sheaf_flag_vis *vis, int nworker,
+                             const char *folder, sheaf_error *err) {
+  const int64_t total = vis->first[vis->nmember];
+  int64_t want = nworker > MOST_UNITS ? MOST_UNITS : nworker;
+  if (want > total / LEAST_ROWS) want = total / LEAST_ROWS;
+  const int64_t step = want > 1 ? (total + want - 1) / want : total;
+  json_t *ranges = json_array();
+  int64_t nrow = 0;
+  int rc = 0;
+  for (size_t m = 0; rc >= 0 && m < vis->nmember; m++) {
+    const int64_t all = vis->first[m + 1] - vis->first[m];
+    for (int64_t row = 0, n; rc >= 0 && row < all; row += n) {
+      n = all - row < step - nrow ? all - row : step - nrow;
+      json_array_append_new(ranges, json_pack("[I,I,I]", (json_int_t)m, (json_int_t)row, (json_int_t)n));
+      nrow += n;
+      if (nrow < step) continue;
+      rc = add_records(u, ranges, nrow, folder, err);
+      ranges = json_array();
+      nrow = 0;
+    }
+  }
+  if (rc >= 0 && nrow) return add_records(u, ranges, nrow, folder, err);
+  json_decref(ranges);
+  return rc;
 }
 
 /* ---- groups: pieces whose sums are one ---- */

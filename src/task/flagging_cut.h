@@ -23,6 +23,11 @@ int sheaf_flag_units_add(sheaf_flag_units *units, const char *label, int64_t cos
                          sheaf_error *err);
 void sheaf_flag_units_free(sheaf_flag_units *units);
 
+/* Units of flagging.records over all rows, in the order of rows, about as many as there are workers. Their
+ * files are folder/records.0, .1, … */
+int sheaf_flag_units_records(sheaf_flag_units *units, const sheaf_flag_vis *vis, int nworker,
+                             const char *folder, sheaf_error *err);
+
 typedef struct sheaf_flag_cut {
   const sheaf_flag_vis *vis;
   int thresholds;      /* rflag has to find some */
