@@ -269,24 +269,28 @@ static int cut_file(cutting *c, const char *path, int64_t n, sheaf_error *err) {
 
 /* ---- the same in memory: numbers of records are put in order, not records ---- */
 
-typedef struct ordering {
-  sheaf_flag_recordset set;
-  int64_t n;
-  uint32_t *order, *scratch; /* [n] */
-  int32_t *count;
-  cutting cut;
-} ordering;
-
-static const sheaf_flag_record *at(const ordering *o, int64_t i) {
-  return sheaf_flag_recordset_at(&o->set, o->order[i]);
-}
-
 /* Records that are in order as they stand. */
 typedef struct stretch {
   const sheaf_flag_record *record;
   uint32_t number; /* of the first */
   int64_t n;
 } stretch;
+
+enum { ANTENNA_BITS = 9, ANTENNAS = 1 << ANTENNA_BITS };
+
+typedef struct ordering {
+  sheaf_flag_recordset set;
+  int64_t n;
+  uint32_t *order, *scratch, *key; /* [n] */
+  int32_t *count;
+  stretch *stretch; /* [nstretch] in order of time; nstretch 0: they overlap */
+  size_t nstretch;
+  cutting cut;
+} ordering;
+
+static const sheaf_flag_record *at(const ordering *o, int64_t i) {
+  return sheaf_flag_recordset_at(&o->set, o->order[i]);
+}
 
 typedef struct stretches {
   stretch *list;
@@ -341,44 +345,42 @@ static int order_by_time(ordering *o, const sheaf_recspan *parts, sheaf_error *e
     disjoint &= i + 1 == s.n || by_time(one->record + one->n - 1, one[1].record) < 0;
     for (int64_t k = 0; k < one->n; k++) o->order[o->n++] = one->number + (uint32_t)k;
   }
-  free(s.list);
+  o->stretch = s.list;
+  o->nstretch = disjoint ? s.n : 0;
   if (rc >= 0 && !disjoint) qsort_r(o->order, (size_t)o->n, sizeof *o->order, compare_numbers, &o->set);
   return rc;
 }
 
-enum { ANTENNAS = 512 };
+/* Baselines of the rows of a buffer as numbers below side², in `key`; 0 when there are too many for that. */
+static int64_t number_baselines(const ordering *o, int64_t from, int64_t to, int *sorted) {
+  uint32_t most = 0, *key = o->key;
+  *sorted = 1;
+  for (int64_t i = from; i < to; i++) {
+    const sheaf_flag_record *r = at(o, i);
+    const uint32_t a = (uint32_t)r->ant1, b = (uint32_t)r->ant2; /* -1: very many */
+    key[i - from] = a << ANTENNA_BITS | b;
+    most |= a | b;
+    *sorted &= i == from || key[i - from] >= key[i - from - 1];
+  }
+  return most < ANTENNAS ? (int64_t)most + 1 : 0;
+}
 
 /* The rows of one buffer, in order of time, by baseline: counted, as baselines are few. */
 static void order_by_baseline(ordering *o, int64_t from, int64_t to) {
   uint32_t *order = o->order + from;
   const int64_t n = to - from;
-  int32_t most = -1, least = 0;
-  int sorted = 1;
-  for (int64_t i = 0; i < n; i++) {
-    const sheaf_flag_record *r = at(o, from + i);
-    sorted &= i == 0 || compare_baseline(at(o, from + i - 1), r) < 0;
-    if (r->ant1 > most) most = r->ant1;
-    if (r->ant2 > most) most = r->ant2;
-    if (r->ant1 < least) least = r->ant1;
-    if (r->ant2 < least) least = r->ant2;
-  }
-  const int64_t side = (int64_t)most + 1;
-  if (sorted) return;
-  if (least < 0 || side > ANTENNAS || side * side > 16 * n) {
+  int sorted;
+  const int64_t side = number_baselines(o, from, to, &sorted);
+  if (side == 0 || side << ANTENNA_BITS > 64 * n) {
     qsort_r(order, (size_t)n, sizeof *order, compare_baselines, &o->set);
     return;
   }
+  if (sorted) return;
   int32_t *count = o->count;
-  memset(count, 0, (size_t)(side * side + 1) * sizeof *count);
-  for (int64_t i = 0; i < n; i++) {
-    const sheaf_flag_record *r = at(o, from + i);
-    count[r->ant1 * side + r->ant2 + 1]++;
-  }
-  for (int64_t i = 1; i <= side * side; i++) count[i] += count[i - 1];
-  for (int64_t i = 0; i < n; i++) {
-    const sheaf_flag_record *r = at(o, from + i);
-    o->scratch[count[r->ant1 * side + r->ant2]++] = order[i];
-  }
+  memset(count, 0, ((size_t)side << ANTENNA_BITS) * sizeof *count + sizeof *count);
+  for (int64_t i = 0; i < n; i++) count[o->key[i] + 1]++;
+  for (int64_t i = 1; i <= side << ANTENNA_BITS; i++) count[i] += count[i - 1];
+  for (int64_t i = 0; i < n; i++) o->scratch[count[o->key[i]]++] = order[i];
   memcpy(order, o->scratch, (size_t)n * sizeof *order);
 }
 
@@ -400,16 +402,19 @@ static int finish_buffer(ordering *o, int32_t buffer, int64_t from, int64_t to, 
 
 static int order_all(ordering *o, const sheaf_recspan *parts, double ntime, sheaf_error *err) {
   walk numbers = {0};
-  int64_t from = 0;
+  int64_t from = 0, step = 1;
   int32_t before = 0;
   int rc = order_by_time(o, parts, err);
-  for (int64_t i = 0; rc >= 0 && i < o->n; i++) {
+  const int whole = ntime <= 0 && o->nstretch > 0; /* no buffer begins within a stretch */
+  size_t s = 0;
+  for (int64_t i = 0; rc >= 0 && i < o->n; i += step) {
     const int32_t buffer = number_buffer(&numbers, at(o, i), ntime);
     if (buffer != before) {
       rc = finish_buffer(o, before, from, i, err);
       from = i;
     }
     before = buffer;
+    if (whole) step = o->stretch[s++].n;
   }
   return rc >= 0 && o->n > from ? finish_buffer(o, before, from, o->n, err) : rc;
 }
@@ -435,10 +440,11 @@ static int buffers_in_memory(const sheaf_recspan *parts, size_t npart, int64_t n
   ordering o = {.cut = *cut};
   int rc = sheaf_flag_recordset_open(&o.set, parts, npart, err);
   if (rc < 0) return rc;
-  o.order = malloc(((size_t)n * 2 + 1) * sizeof *o.order);
+  o.order = malloc(((size_t)n * 3 + 1) * sizeof *o.order);
   o.count = malloc(((size_t)ANTENNAS * ANTENNAS + 1) * sizeof *o.count);
   if (o.order && o.count) {
     o.scratch = o.order + n;
+    o.key = o.scratch + n;
     rc = order_all(&o, parts, grouping->ntime, err);
   } else {
     rc = sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for the order of rows");
@@ -446,6 +452,7 @@ static int buffers_in_memory(const sheaf_recspan *parts, size_t npart, int64_t n
   if (rc >= 0) rc = write_order(&o, to, err);
   free(o.order);
   free(o.count);
+  free(o.stretch);
   sheaf_flag_recordset_close(&o.set);
   *cut = o.cut;
   return rc;
