@@ -40,6 +40,7 @@ typedef struct run {
   int combinescans, buffers, averaging, others;
   int several; /* commands: they select for themselves */
   sheaf_select_ms *ms; /* NULL for a calibration table */
+  json_t *defaults;    /* of all parameters */
   int told;    /* a command that selects nothing has been warned of */
   size_t nskipped; /* for antennas, windows or fields that are not there */
   char skipped[512]; /* the first of them */
@@ -589,15 +590,11 @@ static int find_mode(const command *c, sheaf_flag_mode *mode) {
 }
 
 /* The parameters of the command with the defaults of those that it leaves out. */
-static int complete(command *c) {
-  c->par = json_object();
+static int complete(command *c, const run *r) {
+  if (!(c->par = json_copy(r->defaults))) return no_memory(c);
   for (size_t i = 0; i < c->how->nparam; i++) {
-    const sheaf_param *p = &c->how->params[i];
-    json_t *value = json_object_get(c->given, p->name);
-    if (value)
-      json_object_set(c->par, p->name, value);
-    else
-      json_object_set_new(c->par, p->name, sheaf_value_parse(p->otherwise));
+    json_t *value = json_object_get(c->given, c->how->params[i].name);
+    if (value) json_object_set(c->par, c->how->params[i].name, value);
   }
   return 0;
 }
@@ -663,7 +660,7 @@ static int compile_command(command *c, run *r) {
   json_t *filter = NULL;
   int empty = 0, rc;
   SHEAF_TRY(find_mode(c, &c->mode));
-  SHEAF_TRY(complete(c));
+  SHEAF_TRY(complete(c, r));
   c->out = json_object();
   put_int(c, "mode", c->mode);
   put_int(c, "row", c->row);
@@ -780,19 +777,48 @@ done:
   return rc < 0 ? rc : 0;
 }
 
+/* The time ranges of a long list are parsed together. */
+static int parse_times(run *r, const json_t *commands, sheaf_error *err) {
+  enum { MANY = 8 };
+  const size_t all = json_array_size(commands);
+  if (!r->ms || all < MANY) return 0;
+  const char **texts = calloc(all, sizeof *texts);
+  size_t n = 0;
+  if (!texts) return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for flag commands");
+  for (size_t i = 0; i < all; i++) {
+    const char *one =
+        json_string_value(json_object_get(json_array_get(commands, i), "timerange"));
+    if (one && *one) texts[n++] = one;
+  }
+  const int rc = sheaf_select_ms_times(r->ms, texts, n, err);
+  free(texts);
+  return rc;
+}
+
+/* What commands share. */
+static int begin_run(run *r, const sheaf_flag_compile *how, const json_t *commands,
+                     sheaf_error *err) {
+  r->defaults = json_object();
+  for (size_t i = 0; i < how->nparam; i++)
+    json_object_set_new(r->defaults, how->params[i].name,
+                        sheaf_value_parse(how->params[i].otherwise));
+  const int rc = how->vis->cal ? 0 : sheaf_select_ms_open(&r->ms, how->vis->path, err);
+  return rc < 0 ? rc : parse_times(r, commands, err);
+}
+
 int sheaf_flag_compile_all(const sheaf_flag_compile *how, const json_t *commands, json_t **value,
                            int *nothing, sheaf_error *err) {
   run r = {.extending = 1, .several = json_array_size(commands) > 1};
   json_t *agents = json_array();
   size_t i;
   json_t *item;
-  int rc = 0;
   *value = NULL;
-  if (!how->vis->cal) rc = sheaf_select_ms_open(&r.ms, how->vis->path, err);
+  int rc = begin_run(&r, how, commands, err);
   if (rc >= 0) json_array_foreach((json_t *)commands, i, item) {
     if ((rc = add_command(how, item, i, &r, agents, err)) < 0) break;
   }
   sheaf_select_ms_close(r.ms);
+  json_decref(r.defaults);
   if (rc >= 0) tell_skipped(&r, json_array_size(commands));
   if (rc >= 0 && r.averaging && r.others)
     rc = sheaf_fail(err, SHEAF_ERR_ARG,

@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <unordered_map>
 #include <vector>
 
 #include "base/log.h"
@@ -36,8 +37,9 @@ struct Known {
 
 struct sheaf_select_ms {
   std::string path;
-  std::shared_ptr<MeasurementSet> ms;
+  std::shared_ptr<MeasurementSet> ms;  // null until something is to be parsed
   std::map<std::string, Known> known;  // by part and text
+  std::unordered_map<std::string, std::vector<double>> times;  // of sheaf_select_ms_times
 };
 
 struct sheaf_select {
@@ -120,6 +122,15 @@ bool is_unknown(const Part& part, const std::string& complaint) {
   return missing && named.count(part.name);
 }
 
+std::shared_ptr<MeasurementSet> open_ms(const char* path) {
+  return std::make_shared<MeasurementSet>(path, TableLock(TableLock::NoLocking), Table::Old);
+}
+
+const std::shared_ptr<MeasurementSet>& opened(sheaf_select_ms& m) {
+  if (!m.ms) m.ms = open_ms(m.path.c_str());
+  return m.ms;
+}
+
 // Parses one part alone, so that a mistake can be blamed on its parameter.
 std::unique_ptr<MSSelection> parse_alone(const MeasurementSet& ms, const Part& part, bool lenient) {
   try {
@@ -145,7 +156,7 @@ MSSelection& parse_known(sheaf_select_ms& m, const Part& part, bool lenient) {
   Known& k = m.known[key];
   if (!k.understood && !k.complaint) {
     try {
-      k.understood = parse_alone(*m.ms, part, lenient);
+      k.understood = parse_alone(*opened(m), part, lenient);
     } catch (const Failure& f) {
       k.complaint = std::make_unique<Failure>(f);
     }
@@ -227,10 +238,6 @@ void keep_times(sheaf_select* s, MSSelection& selection) {
   s->parsed.time_s = s->time_s.data();
 }
 
-std::shared_ptr<MeasurementSet> open_ms(const char* path) {
-  return std::make_shared<MeasurementSet>(path, TableLock(TableLock::NoLocking), Table::Old);
-}
-
 void keep_part(sheaf_select* s, const std::string& name, MSSelection& of, const char* text) {
   sheaf_selected& p = s->parsed;
   if (name == "spw") {
@@ -303,9 +310,47 @@ bool is_complete(const std::string& text) {
 bool parse_by_parts(sheaf_select* s, sheaf_select_ms& m, const sheaf_selection& texts) {
   if (given(texts.correlation)) return false;
   if (given(texts.timerange) && !is_complete(texts.timerange)) return false;
-  for (const Part& part : parts_of(texts))
-    if (given(part.text)) keep_part(s, part.name, parse_known(m, part, texts.lenient), part.text);
+  for (const Part& part : parts_of(texts)) {
+    if (!given(part.text)) continue;
+    s->ms = opened(m);
+    const auto times = part.text == texts.timerange ? m.times.find(part.text) : m.times.end();
+    if (times != m.times.end()) {
+      s->time_s = times->second;
+      s->parsed.ntime = s->time_s.size() / 2;
+      s->parsed.time_s = s->time_s.data();
+    } else {
+      keep_part(s, part.name, parse_known(m, part, texts.lenient), part.text);
+    }
+  }
   return true;
+}
+
+// Parses these as one list of ranges; when it is not good as a whole, nothing is known of it.
+void parse_times(sheaf_select_ms& m, const std::vector<const char*>& texts) {
+  std::string all;
+  size_t n = 0;
+  for (const char* text : texts) {
+    n += std::count(text, text + std::strlen(text), ',') + 1;
+    all += (all.empty() ? "" : ",") + std::string(text);
+  }
+  Matrix<Double> list;
+  try {
+    MSSelection selection;
+    selection.setTimeExpr(all);
+    selection.toTableExprNode(opened(m).get());
+    list = selection.getTimeList();
+  } catch (const std::exception&) {
+    return;  // each by itself, so that the bad one can be blamed
+  }
+  if (list.ncolumn() != n) return;
+  size_t at = 0;
+  for (const char* text : texts) {
+    std::vector<double>& times = m.times[text];
+    for (size_t i = std::count(text, text + std::strlen(text), ',') + 1; i > 0; i--, at++) {
+      times.push_back(list(0, at));
+      times.push_back(list(1, at));
+    }
+  }
 }
 
 // An MS of one row in memory, for casacore's parser of times.
@@ -354,7 +399,25 @@ int sheaf_select_ms_open(sheaf_select_ms** ms, const char* path, sheaf_error* er
   *ms = nullptr;
   sheaf_casacore_log_install();
   return guard(err, path, [&] {
-    *ms = new sheaf_select_ms{path, open_ms(path), {}};
+    *ms = new sheaf_select_ms{path, nullptr, {}, {}};
+    return 0;
+  });
+}
+
+int sheaf_select_ms_times(sheaf_select_ms* ms, const char* const* timeranges, size_t n,
+                          sheaf_error* err) {
+  constexpr size_t most = 256;  // casacore's lists grow by copying
+  return guard(err, ms->path.c_str(), [&] {
+    std::set<std::string> taken;
+    std::vector<const char*> some;
+    for (size_t i = 0; i < n; i++) {
+      if (!is_complete(timeranges[i]) || !taken.insert(timeranges[i]).second) continue;
+      some.push_back(timeranges[i]);
+      if (some.size() < most) continue;
+      parse_times(*ms, some);
+      some.clear();
+    }
+    if (!some.empty()) parse_times(*ms, some);
     return 0;
   });
 }
@@ -372,9 +435,11 @@ int sheaf_select_parse(sheaf_select** select, sheaf_select_ms* ms,
   *select = nullptr;
   return guard(err, ms->path.c_str(), [&] {
     auto s = std::make_unique<sheaf_select>();
-    s->ms = ms->ms;
     s->ids.reserve(16);
-    if (!parse_by_parts(s.get(), *ms, *selection)) parse(s.get(), *selection);
+    if (!parse_by_parts(s.get(), *ms, *selection)) {
+      s->ms = opened(*ms);
+      parse(s.get(), *selection);
+    }
     *select = s.release();
     return 0;
   });
