@@ -12,7 +12,13 @@
 #include "flag/recordset.h"
 #include "flag/rowscan.h"
 
-enum { SORT_BYTES = 16 << 20, WINDOW = 4096, HELD_BYTES = 64 << 20 };
+enum { WINDOW = 4096, HELD_BYTES = 64 << 20 };
+
+/* Memory for sorting in files. */
+static size_t sort_bytes(void) {
+  const int64_t most = (int64_t)16 << 20, some = sheaf_memory_budget() / 32;
+  return (size_t)(some < most ? some : most);
+}
 
 /* ---- writing ---- */
 
@@ -120,7 +126,7 @@ static int by_baseline(const void *pa, const void *pb) {
 
 int sheaf_flag_records_by_time(const sheaf_recspan *parts, size_t npart, const char *to, int *sorted,
                                sheaf_error *err) {
-  return sheaf_recsort(parts, npart, sizeof(sheaf_flag_record), by_time, to, SORT_BYTES, sorted, err);
+  return sheaf_recsort(parts, npart, sizeof(sheaf_flag_record), by_time, to, sort_bytes(), sorted, err);
 }
 
 /* The state of a walk along time. */
@@ -187,7 +193,7 @@ static int buffers_in_files(const sheaf_recspan *parts, size_t npart, int64_t n,
   for (size_t i = 0; i < npart; i++) unlink(parts[i].path);
   if (rc >= 0 && !sorted) unlink(rows);
   if (rc < 0) return rc;
-  rc = sheaf_recsort(&span, 1, sizeof(sheaf_flag_record), by_baseline, to, SORT_BYTES, &sorted, err);
+  rc = sheaf_recsort(&span, 1, sizeof(sheaf_flag_record), by_baseline, to, sort_bytes(), &sorted, err);
   if (rc >= 0 && sorted && rename(numbered, to) < 0)
     rc = sheaf_fail(err, SHEAF_ERR_IO, "cannot rename %s", numbered);
   if (rc >= 0 && !sorted) unlink(numbered);

@@ -218,8 +218,9 @@ static int cut_buffers(run *r, sheaf_flag_rounds *rounds, sheaf_error *err) {
                         .nworker = nworker(r)};
   int64_t *bytes = row_bytes(r, err);
   if (!bytes) return SHEAF_ERR_NOMEM;
-  const int64_t share = ((int64_t)96 << 20) / sheaf_threads(), half = sheaf_memory_budget() / 12;
-  const int64_t budget = half < share ? half : share,
+  const int64_t share = ((int64_t)96 << 20) / sheaf_threads(),
+                some = sheaf_memory_budget() / (12 * sheaf_threads());
+  const int64_t budget = some < share ? some : share,
                 want = cut.thresholds && cut.nworker == 1 ? rflag_bytes : piece_bytes;
   const sheaf_flag_limits limits = {.bytes = bytes, .most = budget < want ? budget : want};
   cut.whole_bytes = budget < rflag_bytes ? budget : rflag_bytes;
