@@ -31,6 +31,8 @@ _THEIRS = set()
 if _CASA:
     __path__.append(_CASA)
     _THEIRS = {name[:-3] for name in os.listdir(_CASA) if name.endswith(".py") and not name.startswith("_")} - set(_OURS)
+    from casatasks._tools import around as _around
+    _OURS = {name: _around(name, task) for name, task in _OURS.items()}
 globals().update(_OURS)
 __all__ = ["casalog", "version", "version_string", *sorted({*_OURS, *_THEIRS})]
 

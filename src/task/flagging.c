@@ -25,6 +25,7 @@
 #include "ms/flagversions.h"
 #include "ms/inplace.h"
 #include "ms/ledger.h"
+#include "ms/multims.h"
 #include "task/flagdata.h"
 #include "task/flagging_cut.h"
 #include "task/inplace_task.h"
@@ -699,10 +700,6 @@ static int compile(run *r, int *nothing, sheaf_error *err) {
   return r->counts && r->flagged ? 0 : no_memory(err);
 }
 
-static int is_multi(const run *r) {
-  return r->vis.nmember != 1 || strcmp(r->vis.member[0], r->vis.path) != 0;
-}
-
 /* No row at all: a time range beside the data, no auto-correlations, and as in CASA any selection of
  * a Multi-MS are worth a warning, all else is a mistake. */
 static int nothing_selected(const run *r, sheaf_error *err) {
@@ -731,7 +728,7 @@ static int nothing_selected(const run *r, sheaf_error *err) {
     sheaf_selection_free(&texts);
   }
   const char *what = text && *text ? text : "the selection";
-  if (is_multi(r))
+  if (sheaf_mms_is(r->what->vis))
     sheaf_log(SHEAF_LOG_WARN, "MSSelectionNullSelection : %s selects no rows of %s", what,
               r->what->vis);
   else

@@ -3,11 +3,14 @@
 two servers) with the same calls, unless a comment says otherwise; docs/differences.md lists where Sheaf differs."""
 
 import os
+import shutil
 import signal
 
 import pytest
 
-from commands import HEAD, begin, end, environment, run
+tables = pytest.importorskip("casacore.tables")
+import inputs  # noqa: E402
+from commands import HEAD, begin, end, environment, run  # noqa: E402
 
 # Keys of a response, and of a server's status, in CASA.
 RESPONSE = {"command", "command_start_time", "command_stop_time", "id", "mode", "parameters", "ret", "server", "status",
@@ -503,6 +506,55 @@ def test_sigusr1_prints_the_table():
     assert line.split()[:4] == ["rank", "host", "pid", "state"]
     open("go", "w").close()
     assert end(process).status == 0
+
+
+FAKE_TABLE = """
+import casacore.tables
+class table:
+    def __init__(self):
+        self._name, self.did = "", []
+    def open(self, tablename, lockoptions={}, nomodify=True):
+        with casacore.tables.table(tablename, ack=False) as t:
+            self.did.append(["open", nomodify, lockoptions, "CORRECTED_DATA" in t.colnames()])
+        self._name, self._writable = tablename, not nomodify
+    def close(self): self._name, _ = "", self.did.append("close")
+    def flush(self): self.did.append("flush")
+    def name(self): return self._name
+    def iswritable(self): return self._writable
+    def lockoptions(self): return {"option": "auto", "interval": 5.0, "maxwait": 0}
+"""
+
+
+def test_tools_of_casa_around_tasks(tmp_path):
+    """CASA's table tools share their tables with its tasks; Sheaf's tasks have them closed, and opened anew."""
+    for name, text in (("casatasks", ""), ("casatools", FAKE_TABLE)):
+        (tmp_path / "casa" / name).mkdir(parents=True)
+        (tmp_path / "casa" / name / "__init__.py").write_text(text)
+    shutil.copytree(inputs.simulated(5, 2), tmp_path / "a.ms")
+    with tables.table(str(tmp_path / "a.ms"), readonly=False, ack=False) as t:
+        t.removecols([c for c in ("CORRECTED_DATA", "MODEL_DATA") if c in t.colnames()])
+    s = run("""
+        import os, casatools, casatasks
+        os.chdir(WHERE)
+        a, b, c, idle = [casatools.table() for i in range(4)]
+        a.open("a.ms", nomodify=False)
+        b.open(os.path.join(WHERE, "a.ms", "ANTENNA"))
+        os.mkdir("other.ms")
+        casatasks.clearcal("a.ms")
+        casatasks.listobs(vis="a.ms")
+        try:
+            casatasks.clearcal("a.ms", nonsense=1)
+        except TypeError as problem:
+            show(why=str(problem))
+        try:
+            casatasks.flagdata(vis="a.ms", scan="77")
+        except casatasks.sheaf.EmptyError:
+            show(a=a.did, b=b.did, idle=idle.did)
+        """.replace("WHERE", repr(str(tmp_path))), PYTHONPATH=f"{environment()['PYTHONPATH']}:{tmp_path / 'casa'}")
+    anew = [["close", ["open", writing, {"option": "auto"}, new]] for writing, new in ((False, True), (True, False))]
+    assert s["a"] == [["open", False, {}, False], *anew[0], "flush", *anew[0]]
+    assert s["b"] == [["open", True, {}, False], *anew[1], *anew[1]]
+    assert s["idle"] == [] and "nonsense" in s["why"]
 
 
 def test_tasks_of_casa_on_servers(tmp_path):

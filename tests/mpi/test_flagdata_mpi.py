@@ -91,7 +91,7 @@ def test_a_selection_without_rows(folder, ranks):
     status, _, err = Run(*launch, SHEAF, "flagdata", f"vis={folder}/scan.mms", "scan=99").finish()
     assert status == 0 and "MSSelectionNullSelection : scan='99' selects no rows" in err
     assert not (folder / "scan.mms.flagversions").exists()
-    status, _, err = Run(*launch, SHEAF, "flagdata", f"vis={folder}/a.ms", "scan=99").finish()
+    status, _, err = Run(*launch, SHEAF, "flagdata", "vis=a.ms", "scan=99", cwd=folder).finish()
     assert status == 1 and "scan='99' selects no rows" in err
     status, _, err = Run(*launch, SHEAF, "flagdata", f"vis={folder}/scan.mms", "antenna=NOSUCH").finish()
     assert status == 2 and "NOSUCH" in err
