@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "flag/filter.h"
 #include "ms/selection.h"
 #include "table/select.h"
 #include "table/table.h"
@@ -81,15 +82,19 @@ static int add_window(const names *of, const sheaf_flag_vis *vis, char *word, js
       continue;
     }
     char *copy = strdup(colon + 1);
+    if (!copy) rc = sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for a selection");
     for (char *r = copy ? strtok_r(copy, ";", &save) : NULL; r; r = strtok_r(NULL, ";", &save)) {
       int first, last;
       const int n = sscanf(r, "%d ~ %d", &first, &last);
       if (n < 1) rc = sheaf_fail(err, SHEAF_ERR_ARG, "spw: '%s' are no channels", r);
       if (n == 1) last = first;
       if (n >= 1 && first >= vis->nchan[spw])
-        sheaf_log(SHEAF_LOG_WARN, "spw='%d:%s': spectral window %d has channels 0~%lld", spw, r, spw,
-                  (long long)vis->nchan[spw] - 1);
-      if (n >= 1 && first < vis->nchan[spw]) json_array_append_new(ranges, json_pack("[i,i,i]", spw, first, last));
+        sheaf_log(SHEAF_LOG_WARN,
+                  "spw='%d:%s': spectral window %d has channels 0~%lld; nothing is "
+                  "selected for those behind the last one",
+                  spw, r, spw, (long long)vis->nchan[spw] - 1);
+      if (n >= 1 && first < vis->nchan[spw])
+        json_array_append_new(ranges, json_pack("[i,i,i]", spw, first, last));
     }
     free(copy);
   }
@@ -171,6 +176,8 @@ int sheaf_flag_calselect(const sheaf_flag_vis *vis, const json_t *par, int lenie
   SHEAF_TRY(refuse("feed", t.selection.feed, err));
   if (json_is_true(json_object_get(par, "autocorr")))
     json_object_set_new(value, "autocorr", json_true());
+  const json_t *channels = json_object_get(value, "channels");
+  if (channels && json_array_size(channels) == 0) *empty = SHEAF_FLAG_NO_CHANNELS;
 done:
   sheaf_selection_free(&t);
   if (rc == SHEAF_ERR_EMPTY) {

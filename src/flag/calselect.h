@@ -13,7 +13,8 @@
  * field and antenna (ids, ranges, names), timerange (as casacore understands it; its date is that of
  * the first row). Antennas are those of ANTENNA1. Other selections are
  * SHEAF_ERR_ARG, and so is what the table lacks, unless `lenient`: then *empty is 1, and *err says
- * what is missing. */
+ * what is missing. Channels behind the last one are a warning; *empty is SHEAF_FLAG_NO_CHANNELS when
+ * there are no others. */
 int sheaf_flag_calselect(const sheaf_flag_vis *vis, const json_t *par, int lenient, json_t *value,
                          int *empty, sheaf_error *err);
 

@@ -14,6 +14,7 @@ sys.path[:0] = [os.path.join(os.path.dirname(HERE), "python"), os.path.dirname(H
 pytest.importorskip("casacore.tables")
 from casacore.tables import table  # noqa: E402
 
+import flagcal_cases  # noqa: E402
 import inputs  # noqa: E402
 from runs import MPISHEAF, SHEAF, Run  # noqa: E402
 
@@ -95,3 +96,22 @@ def test_a_selection_without_rows(folder, ranks):
     assert status == 1 and "scan='99' selects no rows" in err
     status, _, err = Run(*launch, SHEAF, "flagdata", f"vis={folder}/scan.mms", "antenna=NOSUCH").finish()
     assert status == 2 and "NOSUCH" in err
+
+
+@pytest.mark.parametrize("ranks", [0, 1, 2, 3, 5])
+def test_calibration_tables(tmp_path, ranks):
+    """All selections and modes of lists on a calibration table, against CASA's flags (flagcal.json)."""
+    with open(os.path.join(HERE, os.pardir, "python", "expected", "flagcal.json"), encoding="ascii") as file:
+        expected = json.load(file)["flags"]
+    names = sorted(flagcal_cases.LISTS) if ranks == 3 else ["timerange", "clip of one", "channels", "quack"]
+    path = str(tmp_path / "cal.G")
+    flagcal_cases.make(path)
+    for name in names:
+        run(0, "flagdata", f"vis={path}", "mode=unflag", "flagbackup=False")
+        run(ranks, "flagcmd", f"vis={path}", "inpmode=list", f"inpfile={flagcal_cases.LISTS[name]!r}", "flagbackup=False")
+        with table(path, ack=False) as t:
+            assert flagcal_cases.digest(t.getcol("FLAG")) == expected[name], name
+    run(0, "flagdata", f"vis={path}", "mode=unflag", "flagbackup=False")
+    run(ranks, "flagdata", f"vis={path}", f"timerange={flagcal_cases.FIRST}~{flagcal_cases.MIDDLE}", "flagbackup=False")
+    with table(path, ack=False) as t:
+        assert flagcal_cases.digest(t.getcol("FLAG")) == expected["timerange"]

@@ -49,6 +49,14 @@ CASES.update({
     "channels named twice": ("columns.ms", {"mode": "clip", "spw": "0:1~9;3~18", "clipminmax": [0.0, 50.0]}),
     "channels in another order": ("columns.ms", {"mode": "tfcrop", "spw": "0:30~50;1~20", "extendflags": False})})
 
+# Lists whose commands average differently, on scans of their own. CASA averages for all of them as the last one says that averages; its
+# flags are those of one command after the other.
+_CLIP = "mode='clip' clipminmax=[0,60] scan='%s'"
+ALONE = {"chanbins": [_CLIP % 1 + " channelavg=True chanbin=2", _CLIP % 2 + " channelavg=True chanbin=5"],
+         "one averages": [_CLIP % 1, _CLIP % 2 + " channelavg=True chanbin=5"],
+         "channels and times": [_CLIP % 1 + " channelavg=True chanbin=2", _CLIP % 3 + " timeavg=True timebin='90s'"],
+         "tfcrop": ["mode='tfcrop' scan='1' extendflags=False", "mode='clip' clipminmax=[0,60] scan='2' channelavg=True chanbin=3"]}
+
 # Commands that are unapplied where antenna 2 and scan 3 are flagged.
 BEFORE = ({"mode": "manual", "antenna": "2"}, {"mode": "manual", "scan": "3"})
 UNAPPLIED = {"all": "mode='clip' clipminmax=[0.0,65.1]", "scan": "mode='clip' clipminmax=[0.0,65.1] scan='3'",
@@ -107,7 +115,7 @@ def make(folder, out):
     from casatools import table
     casalog.filter("SEVERE")
     os.chdir(folder)
-    tb, expected = table(), {"cases": {}, "unapplied": {}}
+    tb, expected = table(), {"cases": {}, "unapplied": {}, "alone": {}, "together": {}}
 
     def copy(of):
         shutil.rmtree("case.ms", ignore_errors=True)
@@ -122,6 +130,14 @@ def make(folder, out):
         copy(ms)
         report = flagdata(vis="case.ms", flagbackup=False, **par)
         expected["cases"][name] = {"report": plain(report), **result()}
+    for name, commands in ALONE.items():
+        found = []
+        for step in ([command] for command in commands), [commands]:
+            copy("columns.ms")
+            for some in step:
+                flagdata(vis="case.ms", mode="list", inpfile=some, flagbackup=False)
+            found.append(result())
+        expected["alone"][name], expected["together"][name] = found
     for name, command in UNAPPLIED.items():
         copy("columns.ms")
         unapply(flagdata, flagcmd, "case.ms", command)

@@ -82,6 +82,20 @@ def test_backup_and_restore(cal):
     assert not flags(cal).any()
 
 
+def test_channels_that_are_not_there(cal, capfd):
+    """A warning, nothing is flagged, and no version is saved (CASA flags the last channel). Beside others they count for nothing."""
+    for par in ({"spw": "0:70~80"}, {"spw": "*:70"}, {"spw": "0:70;73", "mode": "unflag"},
+                {"spw": "1:99", "mode": "clip", "datacolumn": "CPARAM", "clipminmax": [0, 0.1]}):
+        assert sheaf.flagdata(cal, **par) == {}
+        assert "; nothing is selected for those behind the last one" in capfd.readouterr().err
+    assert not flags(cal).any() and not os.path.exists(cal + ".flagversions")
+    sheaf.flagdata(cal, spw="0:70,1:0~80", flagbackup=False)
+    found = flags(cal)
+    sheaf.flagdata(cal, mode="unflag", flagbackup=False)
+    sheaf.flagdata(cal, spw="1:0", flagbackup=False)
+    assert np.array_equal(found, flags(cal)) and found.any() and not found.all()
+
+
 def test_times_beside_the_solutions(cal):
     """CASA raises MSSelectionNullSelection; as with an MS this is a warning here."""
     assert sheaf.flagdata(cal, timerange="2001/01/01/00:00:00~2001/01/02/00:00:00") == {}

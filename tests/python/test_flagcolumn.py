@@ -47,6 +47,14 @@ def test_flags_are_those_of_casa(work, name):
     assert state("case.ms") == want
 
 
+@pytest.mark.parametrize("name", sorted(cases.ALONE))
+def test_commands_of_a_list_average_as_they_say(work, name):
+    """CASA, by contrast, averages for all commands of a list alike (docs/differences.md)."""
+    shutil.copytree(work / "columns.ms", "case.ms")
+    sheaf.flagdata("case.ms", mode="list", inpfile=cases.ALONE[name], flagbackup=False)
+    assert state("case.ms") == EXPECTED["alone"][name] != EXPECTED["together"][name]
+
+
 @pytest.mark.parametrize("name", sorted(cases.UNAPPLIED))
 def test_unapplied_clip_is_that_of_casa(work, name):
     shutil.copytree(work / "columns.ms", "case.ms")

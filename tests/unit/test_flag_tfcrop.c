@@ -378,7 +378,8 @@ static void naive_undo(const flag_case *k, uint8_t *flag, int64_t first_chan,
   }
 }
 
-/* Undoing clears what is flagged, map by map and quantity by quantity; rows that change are told. */
+/* Undoing clears what is flagged, map by map and quantity by quantity; rows that change are told.
+ */
 static void test_undo(void **state) {
   (void)state;
   for (int turn = 0; turn < 60; turn++) {
@@ -402,7 +403,8 @@ static void test_undo(void **state) {
     assert_memory_equal(expected, k.now, case_cells(&k));
     for (int64_t r = 0; r < k.nrow; r++) {
       const int64_t cells = k.nchan * k.ncorr;
-      assert_int_equal(k.changed[r], memcmp(k.now + r * cells, k.flag + r * cells, (size_t)cells) != 0);
+      assert_int_equal(k.changed[r],
+                       memcmp(k.now + r * cells, k.flag + r * cells, (size_t)cells) != 0);
       for (int64_t i = r * cells; i < (r + 1) * cells; i++) cleared -= k.flag[i] - k.now[i];
     }
     assert_int_equal(cleared, 0);

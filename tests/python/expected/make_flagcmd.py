@@ -8,6 +8,7 @@ Run it with the Python of a CASA 6.7 that also has python-casacore, in an empty 
 
 import json
 import os
+import shutil
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -26,7 +27,8 @@ for name, arguments in cases.REFUSED.items():
         flagcmd("a.ms", **arguments)
     except Exception as problem:
         MESSAGES[name] = str(problem)
-flagdata("a.ms", mode="unflag", flagbackup=False)
+shutil.rmtree("a.ms")
+cases.prepare()
 UNKNOWN = cases.unknown(flagcmd)
 SAVED = {name: cases.saved(flagdata, arguments) for name, arguments in cases.SAVED.items()}
 cases.call(flagcmd, {"action": "clear", "clearall": True})
