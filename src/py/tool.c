@@ -257,6 +257,22 @@ static PyObject *get_list(reader *r, int64_t n) {
   return list;
 }
 
+/* In the order of the keys, as CASA's records are; takes `dict` over. */
+static PyObject *sorted_dict(PyObject *dict) {
+  PyObject *keys = dict ? PyDict_Keys(dict) : NULL;
+  PyObject *out = keys && !PyList_Sort(keys) ? PyDict_New() : NULL;
+  for (Py_ssize_t i = 0; out && i < PyList_Size(keys); i++) {
+    PyObject *key = PyList_GetItem(keys, i);
+    if (PyDict_SetItem(out, key, PyDict_GetItem(dict, key))) {
+      Py_DECREF(out);
+      out = NULL;
+    }
+  }
+  Py_XDECREF(keys);
+  Py_XDECREF(dict);
+  return out;
+}
+
 static PyObject *get_record(reader *r, int64_t n) {
   PyObject *dict = PyDict_New();
   for (int64_t i = 0; dict && i < n; i++) {
@@ -270,7 +286,7 @@ static PyObject *get_record(reader *r, int64_t n) {
       return NULL;
     }
   }
-  return dict;
+  return sorted_dict(dict);
 }
 
 static PyObject *shape_tuple(const sheaf_item *item) {
@@ -357,7 +373,6 @@ static PyObject *answer(sheaf_pack *pack) {
 }
 
 /* ---- the module's functions ---- */
-
 
 static PyObject *tool_new(PyObject *self, PyObject *args) {
   const char *kind;
