@@ -365,21 +365,33 @@ static int is_exported(const char *name, size_t n) {
 /* ---- mpirun's command line ---- */
 
 typedef struct words {
-  char **word;
+  char **word; /* ends with NULL */
   size_t n, room;
 } words;
 
-static void add(words *w, const char *text) {
+static void *checked(void *memory) {
+  if (memory) return memory;
+  fprintf(stderr, "mpisheaf: no memory\n");
+  exit(1);
+}
+
+/* Adds a copy of n bytes. */
+static void add_part(words *w, const char *text, size_t n) {
   if (w->n + 1 >= w->room) {
     w->room = 2 * w->room + 64;
-    w->word = realloc(w->word, w->room * sizeof *w->word);
-    if (!w->word) {
-      fprintf(stderr, "mpisheaf: no memory\n");
-      exit(1);
-    }
+    w->word = checked(realloc(w->word, w->room * sizeof *w->word));
   }
-  w->word[w->n++] = (char *)text;
+  w->word[w->n++] = checked(strndup(text, n));
   w->word[w->n] = NULL;
+}
+
+static void add(words *w, const char *text) {
+  add_part(w, text, strlen(text));
+}
+
+static void free_words(words *w) {
+  for (size_t i = 0; i < w->n; i++) free(w->word[i]);
+  free(w->word);
 }
 
 static void add_exports(words *w) {
@@ -387,7 +399,7 @@ static void add_exports(words *w) {
     const size_t n = strcspn(*e, "=");
     if (!is_exported(*e, n)) continue;
     add(w, "-x");
-    add(w, strndup(*e, n));
+    add_part(w, *e, n);
   }
 }
 
@@ -402,7 +414,7 @@ static int find_self(char program[PATH_MAX], char directory[PATH_MAX]) {
 
 /* Adds the command of the client and the servers; returns whether it opens a session. */
 static int add_command(words *w, char **command, const char *directory) {
-  char *sheaf = NULL;
+  char sheaf[PATH_MAX + 8];
   if (*command && !strcmp(*command, "--")) command++;
   if (*command && is_program(*command)) {
     const int session = !strcmp(base_name(*command), "sheaf") && is_interactive(command + 1);
@@ -411,7 +423,7 @@ static int add_command(words *w, char **command, const char *directory) {
   }
   if (*command && !strcmp(*command, "sheaf")) command++;
   const int session = is_interactive(command);
-  if (asprintf(&sheaf, "%s/sheaf", directory) < 0) exit(1);
+  snprintf(sheaf, sizeof sheaf, "%s/sheaf", directory);
   add(w, sheaf);
   for (; *command; command++) add(w, *command);
   return session;
@@ -423,13 +435,13 @@ static int run(char **argument) {
   const int noption = count_options(argument);
   if (noption < 0) return USAGE;
   if (find_self(self, directory) < 0) return 1;
-  const int session = add_command(&command, argument + noption, directory);
   if (!in_path("mpirun")) {
     fprintf(stderr, "mpisheaf: there is no mpirun here; on Debian: apt install openmpi-bin\n");
     return USAGE;
   }
   set_environment(directory);
   if (launch_listen() < 0) return 1;
+  const int session = add_command(&command, argument + noption, directory);
   add(&w, "mpirun");
   for (int i = 0; i < noption; i++) add(&w, argument[i]);
   add_exports(&w);
@@ -438,6 +450,8 @@ static int run(char **argument) {
   for (size_t i = 0; i < command.n; i++) add(&w, command.word[i]);
   const int status = launch(w.word, START_S);
   if (launch_lacked_hosts()) hosts_explain(directory);
+  free_words(&command);
+  free_words(&w);
   return status;
 }
 
