@@ -54,6 +54,8 @@ static sheaf_lifeline_address offered;
 /* Server only. */
 static int wakeup = -1;
 static atomic_int released;
+static pthread_t watcher;
+static int watching;
 static pthread_mutex_t work_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t work_round;      /* guarded by work_lock */
 static uint64_t cancelled_round; /* the last that the client gave up */
@@ -321,15 +323,24 @@ static void *watch(void *none) {
 }
 
 static int start_watch(sheaf_error *err) {
-  pthread_t thread;
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are for the main thread */
-  const int failure = pthread_create(&thread, NULL, watch, NULL);
+  const int failure = pthread_create(&watcher, NULL, watch, NULL);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (failure) return sheaf_fail_errno(err, SHEAF_ERR_IO, failure, "cannot start a thread");
-  pthread_detach(thread);
+  watching = 1;
   return 0;
+}
+
+/* Before its socket is closed: the descriptor may be another file's soon, and a server that ends
+ * with an error must not be taken for one whose client is gone. */
+static void end_watch(void) {
+  if (!watching) return;
+  released = 1;
+  shutdown(sockets[0], SHUT_RDWR);
+  pthread_join(watcher, NULL);
+  watching = 0;
 }
 
 int sheaf_lifeline_connect(const sheaf_lifeline_address *at, int rank, sheaf_error *err) {
@@ -471,7 +482,8 @@ const sheaf_peer *sheaf_lifeline_peer(int rank) {
   return &peers[rank];
 }
 
-void sheaf_lifeline_close(void) {
+void sheaf_lifeline_leave(void) {
+  watching = 0;
   for (int i = 0; i < npeer; i++)
     if (sockets[i] >= 0) {
       close(sockets[i]);
@@ -481,4 +493,9 @@ void sheaf_lifeline_close(void) {
   if (watched >= 0) close(watched);
   if (kicked >= 0) close(kicked);
   listener = watched = kicked = -1;
+}
+
+void sheaf_lifeline_close(void) {
+  end_watch();
+  sheaf_lifeline_leave();
 }

@@ -74,7 +74,9 @@ void sheaf_lifeline_cancel(int rank, uint64_t round);
 void sheaf_lifeline_at_work(uint64_t round);
 /* Server: from here the client's end is no reason to end. */
 void sheaf_lifeline_release(void);
-/* Closes everything; for a forked child, too. */
+/* Closes everything; waits for the thread that watches a server's. */
 void sheaf_lifeline_close(void);
+/* The same in a forked child, which has no such thread; the parent's connections stay. */
+void sheaf_lifeline_leave(void);
 
 #endif

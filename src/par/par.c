@@ -184,7 +184,7 @@ static int connect_lifelines(sheaf_error *err) {
 /* A forked child is no client and no server: it must not keep lifelines open, and works alone. */
 static void leave_in_child(void) {
   sheaf_pump_forget();
-  sheaf_lifeline_close();
+  sheaf_lifeline_leave();
   if (par.rank == 0) sheaf_scheduler_set(NULL);
   par.started = 0;
 }
