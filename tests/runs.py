@@ -22,6 +22,11 @@ LIMIT_S = int(os.environ.get("SHEAF_TEST_LIMIT_S", 300))
 STEP_S = 0.01
 
 
+def preload(*libraries):
+    """What LD_PRELOAD is to be for these: behind what is there already, as a sanitizer (tests/sanitize) must come first."""
+    return ":".join(filter(None, [os.environ.get("LD_PRELOAD"), *libraries]))
+
+
 def wait_until(condition, what, limit_s=LIMIT_S):
     """Waits until condition() is true, and returns what it returned."""
     end = time.monotonic() + limit_s

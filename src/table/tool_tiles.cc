@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <new>
+#include <system_error>
 #include <thread>
 
 #include "table/guard.hh"
@@ -130,19 +132,28 @@ int in_parts(const Work& whole, sheaf_tiles* tiles, int64_t n, size_t bytes, she
   std::vector<Tiles> handles(parts);
   std::vector<sheaf_error> errors(parts);
   std::vector<int> rcs(parts, 0);
-  std::vector<std::thread> threads;
   for (int64_t k = 1; k < parts; k++) {
     sheaf_tiles* copy = nullptr;
     const int rc = sheaf_tiles_dup(&copy, tiles, &err);
     if (rc < 0) return rc;
     handles[k].reset(copy);
   }
-  const auto work = [&](int64_t k) {
-    rcs[k] =
-        whole.run(k ? handles[k].get() : tiles, n * k / parts, n * (k + 1) / parts, &errors[k]);
+  const auto work = [&](int64_t k) noexcept {
+    try {
+      rcs[k] =
+          whole.run(k ? handles[k].get() : tiles, n * k / parts, n * (k + 1) / parts, &errors[k]);
+    } catch (const std::bad_alloc&) {
+      rcs[k] = sheaf_fail(&errors[k], SHEAF_ERR_NOMEM, "out of memory");
+    }
   };
-  for (int64_t k = 1; k < parts; k++) threads.emplace_back(work, k);
-  work(0);
+  std::vector<std::thread> threads;
+  threads.reserve(parts);
+  int64_t next = 1;
+  try {
+    for (; next < parts; next++) threads.emplace_back(work, next);
+  } catch (const std::system_error&) {  // a limit on threads or memory: this one does the rest
+  }
+  for (work(0); next < parts; next++) work(next);
   for (auto& thread : threads) thread.join();
   for (int64_t k = 0; k < parts; k++)
     if (rcs[k] < 0) {

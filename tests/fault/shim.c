@@ -13,11 +13,13 @@
  *   SHEAF_FAULT_RANK     only in this MPI rank
  *   SHEAF_FAULT_NOTE     a file to which every counted change is appended, "k pid call path"
  *   SHEAF_FAULT_LACK     these calls (a list) always fail with EINVAL, and do not count
- *   SHEAF_FAULT_LOCKS    every fcntl lock is refused with this error */
+ *   SHEAF_FAULT_LOCKS    every fcntl lock is refused with this error
+ *   SHEAF_FAULT_THREADS  every start of a thread fails with this error */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -42,7 +44,7 @@ static const struct {
 
 static const char *under, *only, *lack;
 static uint64_t at, *counter;
-static int error, death, sticky, lock_error, note = -1;
+static int error, death, sticky, lock_error, thread_error, note = -1;
 
 static int number_of(const char *name, int is_death) {
   for (size_t i = 0; name && !is_death && i < sizeof errors / sizeof *errors; i++)
@@ -61,6 +63,7 @@ __attribute__((constructor)) static void set_up(void) {
   const char *rank = getenv("OMPI_COMM_WORLD_RANK"), *what = getenv("SHEAF_FAULT_DO");
   const char *k = getenv("SHEAF_FAULT_AT"), *noted = getenv("SHEAF_FAULT_NOTE");
   lock_error = number_of(getenv("SHEAF_FAULT_LOCKS"), 0);
+  thread_error = number_of(getenv("SHEAF_FAULT_THREADS"), 0);
   if (!file || (wanted && (!rank || strcmp(rank, wanted)))) return;
   const int fd = raw_open(file, O_RDWR | O_CREAT);
   if (fd < 0 || syscall(SYS_ftruncate, fd, (off_t)sizeof *counter) < 0) abort();
@@ -221,3 +224,10 @@ static int is_lock(int command) {
 
 LOCKING(fcntl)
 LOCKING(fcntl64)
+
+/* ---- threads ---- */
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *user) {
+  NEXT(pthread_create);
+  return thread_error ? thread_error : next(thread, how, run, user);
+}
