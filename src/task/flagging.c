@@ -253,10 +253,11 @@ static int merge_bad_times(void *user, size_t index, const json_t *value, sheaf_
 /* A list that units make together; r->devs lends its place. */
 static int gather(run *r, const char *work, json_t *common, sheaf_flag_units *u, merge_unit *merge,
                   json_t **list, sheaf_error *err) {
+  json_t *devs = r->devs;
   r->devs = json_array();
   const int rc = run_round(r, work, common, u, merge, err);
   *list = r->devs;
-  r->devs = NULL;
+  r->devs = devs;
   return rc;
 }
 
