@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from runs import BUILD, LIMIT_S, SHEAF, Terminal
+from runs import BUILD, LIMIT_S, SHEAF, Terminal, preload
 
 PACKAGE = os.path.join(BUILD, "python")
 
@@ -18,8 +18,7 @@ PACKAGE = os.path.join(BUILD, "python")
 def fake_env(**more):
     """The environment in which the fake tasks are the only ones, and nothing is known about logs or MPI."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("SHEAF_", "OMPI_", "PMIX_"))}
-    preload = [env.get("LD_PRELOAD", ""), os.path.join(BUILD, "tests", "libfake_tasks.so")]
-    env["LD_PRELOAD"] = ":".join(filter(None, preload))
+    env["LD_PRELOAD"] = preload(os.path.join(BUILD, "tests", "libfake_tasks.so"))
     env.update(more)
     return env
 

@@ -6,6 +6,7 @@ import shutil
 import edits
 import faults
 from inplacefaults import lock_and_put
+from runs import preload
 
 ADD = ["add:NEW:9:DATA", "add:MARK:0:DATA", "set::K:[1,2,3]", "prepare", "fill:NEW:0", "fill:MARK:1", "sync", "commit"]
 REMOVE = ["remove:ALONE", "drop::WORD", "set:DATA:UNIT:\"mJy\"", "commit"]
@@ -34,7 +35,7 @@ class Place:
         counter = os.path.join(self.folder, "counter")
         if os.path.exists(counter):
             os.unlink(counter)
-        env = dict(os.environ, LD_PRELOAD=faults.SHIM, SHEAF_FAULT_UNDER=self.path, SHEAF_FAULT_COUNTER=counter)
+        env = dict(os.environ, LD_PRELOAD=preload(faults.SHIM), SHEAF_FAULT_UNDER=self.path, SHEAF_FAULT_COUNTER=counter)
         env.update({"SHEAF_FAULT_" + k.upper(): str(v) for k, v in fault.items() if v})
         done = edits.run(self.path, *self.steps, env=env)
         with open(counter, "rb") as f:

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 
-from runs import BUILD, LIMIT_S, MPISHEAF, SHEAF
+from runs import BUILD, LIMIT_S, MPISHEAF, SHEAF, preload
 
 SHIM = os.path.join(BUILD, "tests", "libfault_shim.so")
 TEXTS = {"ENOSPC": "No space left on device", "EIO": "Input/output error", "EROFS": "Read-only file system",
@@ -68,7 +68,7 @@ class Place:
         for path in (self.counter, self.note):
             if os.path.exists(path):
                 os.unlink(path)
-        env = dict(os.environ, LD_PRELOAD=SHIM, SHEAF_FAULT_UNDER=under or self.out + "/", SHEAF_FAULT_COUNTER=self.counter)
+        env = dict(os.environ, LD_PRELOAD=preload(SHIM), SHEAF_FAULT_UNDER=under or self.out + "/", SHEAF_FAULT_COUNTER=self.counter)
         env.update({"SHEAF_FAULT_" + k.upper(): str(v) for k, v in fault.items() if v is not None})
         return env
 

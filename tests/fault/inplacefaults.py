@@ -8,6 +8,7 @@ import subprocess
 from casacore import tables
 
 import faults
+from runs import preload
 from simulate import simulate
 
 TOOL = os.path.join(faults.BUILD, "tests", "inplace_tool")
@@ -82,7 +83,7 @@ class Place:
         for name in (counter, note):
             if os.path.exists(name):
                 os.unlink(name)
-        env = dict(os.environ, LD_PRELOAD=faults.SHIM, SHEAF_FAULT_UNDER=self.path, SHEAF_FAULT_COUNTER=counter,
+        env = dict(os.environ, LD_PRELOAD=preload(faults.SHIM), SHEAF_FAULT_UNDER=self.path, SHEAF_FAULT_COUNTER=counter,
                    SHEAF_FAULT_NOTE=note)
         env.update({"SHEAF_FAULT_" + k.upper(): str(v) for k, v in fault.items() if v})
         done = subprocess.run([TOOL, "update", self.path, "4000", "2"], text=True, capture_output=True, env=env,

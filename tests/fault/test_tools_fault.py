@@ -11,7 +11,7 @@ import pytest
 
 import faults
 import inputs
-from runs import LIMIT_S
+from runs import LIMIT_S, preload
 
 SCRIPT = """
 import sys
@@ -36,7 +36,7 @@ def run(path, change, end, tries, **fault):
     counter = path + ".counter"
     if os.path.exists(counter):
         os.unlink(counter)
-    env = dict(os.environ, LD_PRELOAD=faults.SHIM, SHEAF_FAULT_UNDER=path, SHEAF_FAULT_COUNTER=counter, SHEAF_LOGFILE="none",
+    env = dict(os.environ, LD_PRELOAD=preload(faults.SHIM), SHEAF_FAULT_UNDER=path, SHEAF_FAULT_COUNTER=counter, SHEAF_LOGFILE="none",
                SHEAF_FAULT_OPS="posix_fallocate")
     env.update({"SHEAF_FAULT_" + key.upper(): str(value) for key, value in fault.items()})
     return subprocess.run([sys.executable, "-c", SCRIPT.format(change=change, end=end, tries=tries), path], env=env, text=True,
@@ -95,7 +95,7 @@ def test_killed_at_every_change_while_tiles_are_put(how, copy, tmp_path):
     """The table opens, each value is old or new."""
     name = "FLAG" if how == "flags" else "DATA"
     before = column(copy, name)
-    env = dict(os.environ, LD_PRELOAD=faults.SHIM, SHEAF_FAULT_UNDER=copy, SHEAF_FAULT_COUNTER=str(tmp_path / "counter"),
+    env = dict(os.environ, LD_PRELOAD=preload(faults.SHIM), SHEAF_FAULT_UNDER=copy, SHEAF_FAULT_COUNTER=str(tmp_path / "counter"),
                SHEAF_LOGFILE="none", SHEAF_FAULT_DO="KILL")
     fresh = shutil.copytree(copy, str(tmp_path / "fresh"), symlinks=True)
     for at in range(1, 200):

@@ -11,6 +11,7 @@ import pytest
 tables = pytest.importorskip("casacore.tables")
 import inputs  # noqa: E402
 from commands import HEAD, begin, end, environment, run  # noqa: E402
+from runs import preload  # noqa: E402
 
 # Keys of a response, and of a server's status, in CASA.
 RESPONSE = {"command", "command_start_time", "command_stop_time", "id", "mode", "parameters", "ret", "server", "status",
@@ -332,7 +333,7 @@ def test_tasks_run_between_commands(tmp_path):
         import sheaf
         ids = client.push_command_request("time.sleep(0.2)", False, [1, 2]) + client.push_command_request("7", False, 1)
         show(task=sheaf.slow(0.01), ret=[r["ret"] for r in client.get_command_response(ids, True)])
-        """, LD_PRELOAD=os.path.join(os.environ["SHEAF_BUILD"], "tests", "libfake_tasks.so"))
+        """, LD_PRELOAD=preload(os.path.join(os.environ["SHEAF_BUILD"], "tests", "libfake_tasks.so")))
     assert s["task"] == 10 and s["ret"] == [None, None, 7]
 
 
@@ -497,7 +498,7 @@ def test_sigusr1_prints_the_table():
         threading.Timer(0.1, lambda: None).start()
         sheaf.slow(0.05)  # in C, where Python hears no signal
         wait_until(lambda: os.path.exists(go))
-        """, LD_PRELOAD=os.path.join(os.environ["SHEAF_BUILD"], "tests", "libfake_tasks.so"))
+        """, LD_PRELOAD=preload(os.path.join(os.environ["SHEAF_BUILD"], "tests", "libfake_tasks.so")))
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGUSR1)
     line = process.stderr.readline()

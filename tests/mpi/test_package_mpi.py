@@ -5,13 +5,12 @@ import os
 import subprocess
 import sys
 
-from runs import BUILD, LIMIT_S, MPISHEAF, SHEAF
+from runs import BUILD, LIMIT_S, MPISHEAF, SHEAF, preload
 
 
 def launch(cwd, *command):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_", "PMIX_"))}
-    preload = [env.get("LD_PRELOAD", ""), os.path.join(BUILD, "tests", "libfake_tasks.so")]
-    env.update(SHEAF_LOGFILE="none", LD_PRELOAD=":".join(filter(None, preload)))
+    env.update(SHEAF_LOGFILE="none", LD_PRELOAD=preload(os.path.join(BUILD, "tests", "libfake_tasks.so")))
     return subprocess.run([MPISHEAF, "-n", "3", *command], cwd=cwd, env=env,
                           text=True, timeout=LIMIT_S, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 

@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 tables = pytest.importorskip("casacore.tables")
 import edits  # noqa: E402
+from runs import preload  # noqa: E402
 
 
 def unchanged(before, after, *but):
@@ -336,7 +337,7 @@ def test_open_reader_goes_on_or_is_told(tmp_path):
 def test_without_locks(tmp_path):
     path = edits.make(str(tmp_path / "t"))
     shim = os.path.join(os.environ.get("SHEAF_BUILD", "build"), "tests", "libfault_shim.so")
-    env = dict(os.environ, LD_PRELOAD=shim, SHEAF_FAULT_LOCKS="ENOLCK")
+    env = dict(os.environ, LD_PRELOAD=preload(shim), SHEAF_FAULT_LOCKS="ENOLCK")
     done = edits.run(path, "add:NEW:9:DATA", "prepare", "fill:NEW:0", "commit", "touch", env=env)
     assert done.returncode == 0, done.stdout
     assert "NEW" in edits.digest(path)

@@ -15,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 tables = pytest.importorskip("casacore.tables")
 import inputs  # noqa: E402
-from runs import BUILD, LIMIT_S, SHEAF, wait_for  # noqa: E402
+from runs import BUILD, LIMIT_S, SHEAF, preload, wait_for  # noqa: E402
 from simulate import simulate  # noqa: E402
 
 TOOL = os.path.join(BUILD, "tests", "inplace_tool")
@@ -296,7 +296,7 @@ def test_one_task_at_a_time(made, tmp_path):
 @pytest.mark.parametrize("error", ("ENOLCK", "ENOSYS"))
 def test_without_locks(made, name, error, tmp_path):
     path = copy(made[name], tmp_path / "t.ms")
-    ok("update", path, 50000, 2, env=dict(os.environ, LD_PRELOAD=SHIM, SHEAF_FAULT_LOCKS=error))
+    ok("update", path, 50000, 2, env=dict(os.environ, LD_PRELOAD=preload(SHIM), SHEAF_FAULT_LOCKS=error))
     assert expect(path, made[name]) == []
 
 

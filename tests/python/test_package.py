@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import sheaf
-from runs import LIMIT_S
+from runs import LIMIT_S, preload
 from sheaf import _core
 
 numpy = pytest.importorskip("numpy")
@@ -97,10 +97,9 @@ def test_list_in_itself_is_refused():
 # ---- errors; in a process whose tasks are the fake ones ----
 
 def run_with_fakes(code, cwd, **env):
-    preload = ":".join(filter(None, [os.environ.get("LD_PRELOAD", ""), FAKES]))
     return subprocess.run([sys.executable, "-c", code], cwd=cwd, text=True, timeout=LIMIT_S,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env={**os.environ, "LD_PRELOAD": preload, "SHEAF_LOGFILE": "none", **env})
+                          env={**os.environ, "LD_PRELOAD": preload(FAKES), "SHEAF_LOGFILE": "none", **env})
 
 
 def evaluate(expression, cwd):

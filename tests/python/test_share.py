@@ -16,7 +16,7 @@ import faults  # noqa: E402
 import inputs  # noqa: E402
 import mounts  # noqa: E402
 import outputs  # noqa: E402
-from runs import LIMIT_S, SHEAF  # noqa: E402
+from runs import LIMIT_S, SHEAF, preload  # noqa: E402
 from test_tiles import DTYPE, WRITABLE, Tool, empty_table, random_values  # noqa: E402
 
 
@@ -147,7 +147,7 @@ def partition(vis, folder, *words, **env):
 
 
 def without_reflinks(folder):
-    return {"LD_PRELOAD": faults.SHIM, "SHEAF_FAULT_UNDER": folder + "/", "SHEAF_FAULT_COUNTER": folder + ".count",
+    return {"LD_PRELOAD": preload(faults.SHIM), "SHEAF_FAULT_UNDER": folder + "/", "SHEAF_FAULT_COUNTER": folder + ".count",
             "SHEAF_FAULT_LACK": "clone"}
 
 
