@@ -265,3 +265,19 @@ def test_summary_is_listobs(tmp_path, tool, monkeypatch):
     assert tool.summary(wantreturn=False) == {} and os.path.exists("list.txt")
     with pytest.raises(AttributeError, match="msmetadata has no almaspws; it has antennadiameter"):
         tool.metadata().almaspws(1)
+
+
+def test_msseltoindex(tool):
+    """CASA 6.7: ms().msseltoindex('ngc5921.ms', field='N5921*', spw='0:5~10;20', baseline='1&2', scan='4,5', observation='0',
+    polarization='LL'), and with scan='99' and field='NOSUCH'."""
+    vis = inputs.ngc5921()
+    found = tool.msseltoindex(vis, field="N5921*", spw="0:5~10;20", baseline="1&2", scan="4,5", observation="0", polarization="LL")
+    assert {name: ids.tolist() for name, ids in found.items()} == {
+        "antenna1": [0], "antenna2": [1], "baselines": [[0, 1]], "channel": [[0, 5, 10, 1], [0, 20, 20, 1]], "dd": [0], "field": [2],
+        "obsids": [0], "poldd": [0], "scan": [4, 5], "spw": [0], "spwdd": [0]}
+    assert tool.name() == "none"
+    assert tool.msseltoindex(vis, scan="99")["scan"].tolist() == [99]
+    with pytest.raises(RuntimeError, match="No match found for name .NOSUCH."):
+        tool.msseltoindex(vis, field="NOSUCH")
+    with pytest.raises(RuntimeError, match="nosuch.ms"):
+        tool.msseltoindex("nosuch.ms")

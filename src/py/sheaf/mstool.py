@@ -93,6 +93,21 @@ class ms(Tool):  # pylint: disable=invalid-name,too-many-public-methods
         """Ids that the last msselect stands for."""
         return self._call("msselectedindices")
 
+    def msseltoindex(self, vis="", spw="", field="", baseline="", time="", scan="", uvrange="", observation="", polarization="",  # pylint: disable=too-many-arguments
+                     taql=""):
+        """Ids that selections of the MS vis stand for; the tool itself need not have an MS open."""
+        given = {"spw": spw, "field": field, "baseline": baseline, "time": time, "scan": scan, "uvrange": uvrange,
+                 "observation": observation, "polarization": polarization, "taql": taql}
+        other = ms()
+        other.open(vis)
+        try:
+            other.msselect({name: value for name, value in given.items() if value not in ("", [])}, onlyparse=True)
+            found = other.msselectedindices()
+        finally:
+            other.close()
+        return {"obsids" if name == "observationid" else name: ids for name, ids in found.items()
+                if name not in ("feed1", "feed2", "feedpairs", "stateid")}
+
     def selecttaql(self, msselect=""):
         """Narrows the selection by a TaQL condition."""
         return self._call("selecttaql", msselect=text("msselect", msselect))
