@@ -2,6 +2,7 @@
 #include "task/flagging.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,7 +221,7 @@ static int cut_buffers(run *r, sheaf_flag_rounds *rounds, sheaf_error *err) {
   int64_t *bytes = row_bytes(r, err);
   if (!bytes) return SHEAF_ERR_NOMEM;
   const int64_t share = ((int64_t)96 << 20) / sheaf_threads(),
-                some = sheaf_memory_budget() / (12 * sheaf_threads());
+                some = sheaf_memory_budget() / (16 * sheaf_threads());
   const int64_t budget = some < share ? some : share,
                 want = cut.thresholds && cut.nworker == 1 ? rflag_bytes : piece_bytes;
   const sheaf_flag_limits limits = {.bytes = bytes, .most = budget < want ? budget : want};
@@ -496,6 +497,24 @@ static int check_locks(const run *r, sheaf_error *err) {
   return rc < 0 ? sheaf_fail_context(err, rc, "nothing is changed") : 0;
 }
 
+static void *remove_scratch(void *stage) {
+  sheaf_stage_abandon(stage);
+  return NULL;
+}
+
+/* What a run ends with when all flags are written; the scratch files go meanwhile. */
+static int finish(run *r, sheaf_flagmark *mark, sheaf_error *err) {
+  pthread_t thread;
+  const int beside = pthread_create(&thread, NULL, remove_scratch, &r->stage) == 0;
+  const int rc = sheaf_inplace_commit(r->inplace, 1, err);
+  sheaf_flagmark_clear(mark);
+  if (beside) pthread_join(thread, NULL);
+  return rc < 0 ? sheaf_fail_context(err, rc,
+                                     "all flags are written, but programs that have the table "
+                                     "open may not notice it")
+                : 0;
+}
+
 /* Noted in the MS while it lasts, as a death may leave some flags new and others as before.
  * FLAG_ROW is first, as only that may have to wait for other processes. */
 static int change_flags(run *r, const char *version, sheaf_error *err) {
@@ -505,14 +524,7 @@ static int change_flags(run *r, const char *version, sheaf_error *err) {
   if (rc < 0) return rc;
   if (r->rows) rc = apply_rows(r, err);
   if (rc >= 0) rc = apply_flags(r, err);
-  if (rc >= 0) {
-    rc = sheaf_inplace_commit(r->inplace, 1, err);
-    sheaf_flagmark_clear(&mark);
-    return rc < 0 ? sheaf_fail_context(err, rc,
-                                       "all flags are written, but programs that have the table "
-                                       "open may not notice it")
-                  : 0;
-  }
+  if (rc >= 0) return finish(r, &mark, err);
   sheaf_flagmark_leave(&mark);
   return version ? sheaf_fail_context(err, rc,
                                       "flags may be written in part (version '%s' has those from "
