@@ -328,3 +328,38 @@ def test_saved_commands_are_a_list_again(ms):
         with pytest.raises(Exception, match="(?s)bad.txt.*(line )?2"):
             sheaf.flagdata(vis=ms, mode="list", inpfile="bad.txt")
         assert np.array_equal(flags(ms)[0], before)
+
+
+def many_ranges():
+    """Lines with time ranges of their own, with fractions of seconds, alone and in pairs, some beside the data."""
+    day = "1995/04/13/"
+    lines = [f"antenna='{i + 1}' timerange='{day}{9 + i // 6}:{(i * 7) % 60:02d}:{i}.{i}~{day}{9 + i // 6}:{(i * 7) % 60 + 3:02d}:10.25'" for i in range(14)]
+    lines.append(f"antenna='20' timerange='{day}09:19:00~{day}09:25:00.5,{day}10:40:00~{day}10:44:10'")
+    lines.append("antenna='21' timerange='1995/04/12/09:19:00~1995/04/12/09:25:00'")
+    lines.append("antenna='22' timerange='10:00:00~10:20:00'")
+    return lines
+
+
+def test_time_ranges_of_a_long_list_are_those_of_single_commands(ms):
+    """They are parsed together."""
+    lines = many_ranges()
+    sheaf.flagdata(vis=ms, flagbackup=False, mode="list", inpfile=lines)
+    together = flags(ms)
+    assert 0 < together[0].mean() < 0.5
+    sheaf.flagdata(vis=ms, flagbackup=False, mode="unflag")
+    for line in lines:
+        sheaf.flagdata(vis=ms, flagbackup=False, mode="list", inpfile=[line])
+    for one, other in zip(flags(ms), together):
+        assert (one == other).all()
+
+
+@pytest.mark.parametrize("bad", ["1995/04/13/09:99:00~1995/04/13/10:99:61:7", "1995/04/13/~1995/04/13/", "1995/04/13/10:00:00~x"])
+def test_a_bad_time_range_of_a_long_list_is_told_by_its_line(ms, bad):
+    lines = many_ranges()
+    lines.insert(9, f"antenna='3' timerange='{bad}'")
+    before = flags(ms)
+    pathlib.Path("many.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with pytest.raises(sheaf.Error, match=r"many.txt, line 10: timerange='"):
+        sheaf.flagdata(vis=ms, flagbackup=False, mode="list", inpfile="many.txt")
+    for one, other in zip(flags(ms), before):
+        assert (one == other).all()
