@@ -9,7 +9,7 @@ static const int64_t unit_bytes = (int64_t)24 << 20;
 /* Every unit of sums reads the whole buffer, so there are not many. */
 enum { MOST_PARTS = 8, LEAST_CHANNELS = 16 };
 /* Of a unit of records. */
-enum { LEAST_ROWS = 1 << 14, MOST_UNITS = 64 };
+enum { LEAST_ROWS = 1 << 12, MOST_UNITS = 64 };
 
 static int no_memory(sheaf_error *err) {
   return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for flagging");
