@@ -200,6 +200,41 @@ static void put_parsed(const sheaf_flag_vis *vis, const json_t *par, const sheaf
   if (sheaf_value_bool(par, "autocorr", 0)) put_autocorr(vis, value);
 }
 
+/* Whether `word` is a number that is neither a name nor an id. */
+static int is_beyond(const char *word, size_t length, char *const *names, size_t n) {
+  if (length == 0 || length > 18 || strspn(word, "0123456789") < length) return 0;
+  for (size_t i = 0; i < n; i++)
+    if (strlen(names[i]) == length && !strncmp(names[i], word, length)) return 0;
+  return strtoull(word, NULL, 10) >= n;
+}
+
+/* An id that the MS lacks is a mistake also beside ones that it has, where casacore passes over it.
+ * Names in quotes and patterns in slashes are casacore's. */
+static int check_ids(const char *key, const char *text, char *const *names, size_t n, int lenient,
+                     sheaf_error *err) {
+  static const char ends[] = ",;&!()\"/";
+  for (const char *p = text ? text : ""; *p;) {
+    if (*p == '"' || *p == '/') {
+      const char *close = strchr(p + 1, *p);
+      p = close ? close : p;
+    }
+    if (strchr(ends, *p)) {
+      p++;
+      continue;
+    }
+    const char *word = p + strspn(p, " \t");
+    size_t length = strcspn(p, ends);
+    p += length;
+    length = word < p ? (size_t)(p - word) : 0;
+    while (length > 0 && (word[length - 1] == ' ' || word[length - 1] == '\t')) length--;
+    if (is_beyond(word, length, names, n))
+      return sheaf_fail(err, lenient ? SHEAF_ERR_EMPTY : SHEAF_ERR_ARG,
+                        "%s='%.300s': No match found for %.*s; the last %s of this MS is %zu", key,
+                        text, (int)length, word, key, n ? n - 1 : 0);
+  }
+  return 0;
+}
+
 int sheaf_flag_filter_compile(const sheaf_flag_vis *vis, const json_t *par,
                               const sheaf_flag_filter_options *options, json_t **value, int *empty,
                               sheaf_error *err) {
@@ -215,7 +250,11 @@ int sheaf_flag_filter_compile(const sheaf_flag_vis *vis, const json_t *par,
   texts.selection.lenient = options->lenient;
   const int negated =
       options->list && texts.selection.antenna && turn_round((char *)texts.selection.antenna);
-  rc = sheaf_select_parse(&select, options->ms, &texts.selection, err);
+  rc = check_ids("antenna", texts.selection.antenna, vis->antenna, vis->nantenna, options->lenient,
+                 err);
+  if (rc >= 0)
+    rc = check_ids("field", texts.selection.field, vis->field, vis->nfield, options->lenient, err);
+  if (rc >= 0) rc = sheaf_select_parse(&select, options->ms, &texts.selection, err);
   if (rc == SHEAF_ERR_EMPTY) {
     *empty = 1;
     rc = 0;
