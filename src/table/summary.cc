@@ -56,11 +56,11 @@ std::string selection_text(const sheaf_selection& s) {
   return out;
 }
 
-// As in CASA, a listing does not fail for its selection: what cannot be understood is told and does not
-// count, and what matches nothing is listed as nothing.
+// As in CASA, a listing does not fail for its selection: what cannot be understood is told and does
+// not count, and what matches nothing is listed as nothing.
 void warn_empty(const std::string& vis, const sheaf_selection& selection) {
-  std::string text = selection_text(selection) +
-                     ": MSSelectionNullSelection : The selected table has zero rows.";
+  std::string text =
+      selection_text(selection) + ": MSSelectionNullSelection : The selected table has zero rows.";
   if (selection.feed && *selection.feed)
     text += " (feed='0' means pairs of feed 0 with other feeds, '0&&0' those with itself)";
   sheaf_log(SHEAF_LOG_WARN, "%s: %s", vis.c_str(), text.c_str());

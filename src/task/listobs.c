@@ -83,17 +83,18 @@ static void log_listing(const json_t *parts) {
 static void warn_lists(const json_t *par, const sheaf_selection_texts *texts) {
   static const char *const names[] = {"spw",         "field", "antenna", "uvrange", "timerange",
                                       "correlation", "scan",  "intent",  "feed",    "array"};
-  const char *const meant[] = {texts->selection.spw,         texts->selection.field,
-                               texts->selection.antenna,     texts->selection.uvrange,
-                               texts->selection.timerange,   texts->selection.correlation,
-                               texts->selection.scan,        texts->selection.intent,
-                               texts->selection.feed,        texts->selection.array};
+  const char *const meant[] = {texts->selection.spw,       texts->selection.field,
+                               texts->selection.antenna,   texts->selection.uvrange,
+                               texts->selection.timerange, texts->selection.correlation,
+                               texts->selection.scan,      texts->selection.intent,
+                               texts->selection.feed,      texts->selection.array};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (json_is_array(json_object_get(par, names[i])))
-      sheaf_log(SHEAF_LOG_WARN,
-                "%s: a list is an incorrect data type for CASA, which lists everything then; here it "
-                "means %s='%s'",
-                names[i], names[i], meant[i] ? meant[i] : "");
+      sheaf_log(
+          SHEAF_LOG_WARN,
+          "%s: a list is an incorrect data type for CASA, which lists everything then; here it "
+          "means %s='%s'",
+          names[i], names[i], meant[i] ? meant[i] : "");
 }
 
 static int run(sheaf_job *job, const json_t *par, json_t **result, sheaf_error *err) {
@@ -132,7 +133,8 @@ const sheaf_task sheaf_task_listobs = {
         "(MJD days), timeref, "
         "nfields, field_<i> (name, code, direction) and scan_<n>, which has one entry per field of "
         "the scan.\n\n"
-        "As in CASA, a selection that cannot be understood is a warning, and the whole MS is listed; "
+        "As in CASA, a selection that cannot be understood is a warning, and the whole MS is "
+        "listed; "
         "one that matches nothing is a warning, and the dictionary is empty. "
         "Unlike CASA, damaged MSs are listed "
         "as far as they can be read, and scan_<n> covers all observations and arrays.",
