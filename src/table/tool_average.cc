@@ -125,7 +125,7 @@ template <class T>
 Array<T> row_means(const Array<T>& in, const Array<Bool>& flag, const Array<Float>& weight,
                    Array<Bool>& mean_flag) {
   using Sum = typename Wide<T>::type;
-  const IPosition shape = in.shape();
+  const IPosition& shape = in.shape();
   const size_t ncorr = shape[0], nchan = shape[1], nifr = shape.size() == 4 ? shape[2] : 1;
   const size_t n = ncorr * nchan * nifr, nrow = shape[shape.size() - 1];
   std::vector<Sum> sum(n, Sum(0));

@@ -221,7 +221,7 @@ class _Client:
         return max(self._requests, default=0)
 
     def is_undone(self, i):
-        """Whether a request that no server has answered may be done by this process: none is left, and it is not what ends them."""
+        """Whether this process may do a request that no server has answered: none is left, and it is not what ends them."""
         if ownwork.response_of(i) is not None or self._response(i)["status"] != "server lost" or _core.par_nserver():
             return False
         tries = _core.command_look(i)[3]

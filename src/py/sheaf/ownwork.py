@@ -13,9 +13,9 @@ _RESPONSES = {}
 
 
 def answer(command, parameters, work, last, i=None):
-    """Does work() and keeps what it returns, or that it failed: the number of the request, above last() unless it has one already (i).
+    """Does work() and keeps what it returns, or that it failed; the number of the request.
 
-    KeyboardInterrupt is raised.
+    That is i, where it has one already, else one above last(). KeyboardInterrupt is raised.
     """
     response = {"command": command, "parameters": parameters, "mode": "eval", "server": None, "status": "response received",
                 "command_start_time": time.time(), "successful": True, "traceback": None, "ret": None}

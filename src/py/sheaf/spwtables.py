@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes one set of sub-tables of those of several new MSs, each with windows of its own: what axis 'spw' of ParallelDataHelper needs.
+"""Makes one set of sub-tables of those of several new MSs, each with windows of its own, for axis 'spw' of ParallelDataHelper.
 
 The MSs are not published yet, so that nothing is lost when this is killed.
 """
@@ -38,8 +38,8 @@ def _renumber(name, start, first, n):
         t.open(name, nomodify=False)
         ids = t.getcol("DATA_DESC_ID")
         if ids.size and not start <= ids.min() <= ids.max() < start + n:
-            raise Error(f"{os.path.basename(name)}: DATA_DESC_ID {ids.min()} to {ids.max()} of a job, but its {n} data descriptions have the "
-                        f"numbers {start} to {start + n - 1}: the job must number them from its parameter ddistart on")
+            raise Error(f"{os.path.basename(name)}: DATA_DESC_ID {ids.min()} to {ids.max()} of a job, but its {n} data "
+                        f"descriptions have the numbers {start} to {start + n - 1}: the job must number them from its parameter ddistart on")
         if start != first:
             t.putcol("DATA_DESC_ID", ids + (first - start))
 
