@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 
 import pytest
@@ -153,8 +154,13 @@ def test_salloc(slurm, tmp_path):
     assert [server[0] for server in told(done.stdout)[1:]] == ["ada", "bob", "bob"]
 
 
+def shared_memory():
+    """What is in /dev/shm, but for files of tests and programs of this host itself, which may run beside."""
+    return {name for name in os.listdir("/dev/shm") if not name.startswith("sheaf-run-") and f".{socket.gethostname()}." not in name}
+
+
 def test_scancel_leaves_nothing(slurm, batch, tmp_path):
-    shared = set(os.listdir("/dev/shm"))
+    shared = shared_memory()
     (tmp_path / "script.py").write_text(TELL.replace("sheaf.partition", "open('ready', 'w').close()\nimport time\ntime.sleep(1000)\n#"))
     done, _ = batch(["--nodes=2", "--ntasks-per-node=2"], [START], wait=())
     number = done.stdout.split()[-1]
@@ -167,7 +173,7 @@ def test_scancel_leaves_nothing(slurm, batch, tmp_path):
     assert all(there(host) for host in slurm.hosts.all)
     slurm.run("scancel", number)
     runs.wait_until(lambda: not any(there(host) for host in slurm.hosts.all), "all processes are gone")
-    assert set(os.listdir("/dev/shm")) <= shared
+    assert shared_memory() <= shared
 
 
 def test_a_server_on_the_other_node_dies(slurm, batch, tmp_path):
