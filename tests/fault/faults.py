@@ -119,7 +119,7 @@ def judge(place, done, fault, ledger=True):
         if left:
             wrong.append(f"left behind: {left}")
         if TEXTS[fault] not in severe(done.stderr):
-            wrong.append("the cause is not told")
+            wrong.append("the cause is not told, but: " + (severe(done.stderr) or done.stderr[-300:]))
     return wrong
 
 
