@@ -21,15 +21,21 @@ ROUNDING = 2e-6
 EARTH = 1e-4
 
 
-def with_columns(path):
-    """NGC 5921's scan 2 with MODEL_DATA and CORRECTED_DATA."""
+def copied(path, rows):
+    """Those rows of NGC 5921, copied and open for changes."""
     t = table()
     t.open(inputs.ngc5921())
-    rows = t.query("SCAN_NUMBER==2")
-    rows.copy(path, deep=True, valuecopy=True).close()
-    rows.close()
+    chosen = t.query(rows)
+    chosen.copy(path, deep=True, valuecopy=True).close()
+    chosen.close()
     t.close()
     t.open(path, nomodify=False)
+    return t
+
+
+def with_columns(path):
+    """NGC 5921's scan 2 with MODEL_DATA and CORRECTED_DATA."""
+    t = copied(path, "SCAN_NUMBER==2")
     data = t.getcol("DATA")
     description = {"valueType": "complex", "ndim": 2}
     t.addcols({"MODEL_DATA": description, "CORRECTED_DATA": description})
@@ -40,13 +46,7 @@ def with_columns(path):
 
 def averaging(path, spectra, uniform=False, single_dish=False):
     """Some baselines of NGC 5921's scan 2, with flags in all patterns and the spectra of weights that are named (w, s)."""
-    t = table()
-    t.open(inputs.ngc5921())
-    rows = t.query("SCAN_NUMBER==2 && ANTENNA1<6 && ANTENNA2<8")
-    rows.copy(path, deep=True, valuecopy=True).close()
-    rows.close()
-    t.close()
-    t.open(path, nomodify=False)
+    t = copied(path, "SCAN_NUMBER==2 && ANTENNA1<6 && ANTENNA2<8")
     n = t.nrows()
     t.removecols(["WEIGHT_SPECTRUM"])
     cells = np.arange(2 * 63 * n).reshape((2, 63, n), order="F")
