@@ -28,6 +28,7 @@ enum {
   BLOCK_ROWS = 1 << 13,
   BLOCK_BYTES = 1 << 18, /* stays in the processor's cache on its way */
   DIRECT_BYTES = 1 << 15,
+  LONG_RUN_BYTES = 1 << 17, /* such runs have blocks of their own */
   STAGING_BYTES = 1 << 17,
   ALL_STAGING_BYTES = 16 << 20,
   PIECE_BYTES = 1 << 18,
@@ -594,6 +595,20 @@ static int move_block(mover *m, sheaf_error *err) {
   return rc;
 }
 
+/* Lets the block end where BLOCK_BYTES of the output's file do (or the first cell behind that): the
+ * system caches what is written so in large folios, which costs half of what small ones do. `out` is the
+ * row of the output that comes first. */
+static int end_at_boundary(mover *m, int32_t output, int64_t out, int64_t cell, sheaf_error *err) {
+  staging *to = &m->to[output];
+  sheaf_tiles_span span;
+  int rc = to->tiles ? 0 : open_output(m, (size_t)output, err);
+  if (rc >= 0) rc = sheaf_tiles_span_at(to->tiles, out, &span, err);
+  if (rc < 0) return rc;
+  const int64_t rest = BLOCK_BYTES - span.position * cell % BLOCK_BYTES;
+  m->room = (rest + cell - 1) / cell;
+  return 0;
+}
+
 static void begin_block(mover *m, int32_t source, const sheaf_shape *shape) {
   const int64_t bytes = sheaf_shape_count(shape) * (int64_t)m->a->size;
   if (m->source != source && m->reader[m->source].tiles)
@@ -637,13 +652,18 @@ static int share_rows(mover *m, const copy_run *run, int64_t i, int64_t n, int64
 /* Adds n rows of a run, whose cells have one shape, to blocks. */
 static int add_rows_of_run(mover *m, const copy_run *run, int64_t i, int64_t n,
                            const sheaf_shape *shape, int written, sheaf_error *err) {
-  int rc = 0;
+  const int64_t cell = sheaf_shape_count(shape) * (int64_t)m->a->size;
+  const int is_long = !written && m->a->reader[0].type != SHEAF_BOOL && n * cell >= LONG_RUN_BYTES;
+  int rc = is_long && m->nrow ? move_block(m, err) : 0;
   for (int64_t now; rc >= 0 && n > 0; i += now, n -= now) {
     if (m->nrow &&
         (m->source != run->source || !sheaf_shape_equal(shape, &m->shape) || m->nrow == m->room))
       rc = move_block(m, err);
+    if (rc >= 0 && m->nrow == 0) {
+      begin_block(m, run->source, shape);
+      if (is_long) rc = end_at_boundary(m, run->output, run->out + i, cell, err);
+    }
     if (rc < 0) return rc;
-    if (m->nrow == 0) begin_block(m, run->source, shape);
     now = n < m->room - m->nrow ? n : m->room - m->nrow;
     m->part[m->npart++] = (part){run->row + i, run->out + i, now, run->ddid, run->output, written};
     for (int64_t k = 0; k < now; k++) m->rows[m->nrow++] = run->row + i + k;

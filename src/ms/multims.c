@@ -371,11 +371,20 @@ static int point_keyword(const assembly *as, size_t i, const char *name, sheaf_e
   return sheaf_concat_keyword_link(member, name, err);
 }
 
+/* Whether `path` is a link to `target`, in these words. */
+static int links_to(const char *path, const char *target) {
+  char now[PATH_MAX];
+  const ssize_t n = readlink(path, now, sizeof now);
+  return n > 0 && (size_t)n == strlen(target) && memcmp(now, target, (size_t)n) == 0;
+}
+
 static int link_subtable(const assembly *as, size_t i, const char *name, sheaf_error *err) {
   char table[PATH_MAX], target[PATH_MAX];
   int rc = member_path(as, i, name, table, err);
-  if (rc < 0 || (rc = sheaf_tree_remove(table, err)) < 0) return rc;
+  if (rc < 0) return rc;
   snprintf(target, sizeof target, "../%s/%s", base_of(as->inside[0]), name);
+  if (links_to(table, target)) return point_keyword(as, i, name, err);
+  if ((rc = sheaf_tree_remove(table, err)) < 0) return rc;
   if (symlink(target, table) < 0)
     return sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "%s: cannot be linked", table);
   return point_keyword(as, i, name, err);

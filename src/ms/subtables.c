@@ -9,10 +9,11 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/threads.h"
 #include "table/isolate.h"
 #include "table/table.h"
 
-enum { PATH_SIZE = 8192 };
+enum { PATH_SIZE = 8192, MOST_CHILDREN = 4 };
 
 static int is_own(const char *name) {
   return strcmp(name, "SOURCE") == 0 || strcmp(name, "HISTORY") == 0;
@@ -81,6 +82,31 @@ static int link_members(void *user, json_t **value, sheaf_error *err) {
   return rc;
 }
 
+/* Several child processes share the members: there are as many tables to open as sub-tables in all
+ * of them. */
+static int link_all(const link_work *all, sheaf_error *err) {
+  link_work part[MOST_CHILDREN];
+  sheaf_isolation *child[MOST_CHILDREN] = {NULL};
+  size_t n = (size_t)sheaf_threads(), first = 0;
+  int rc = 0;
+  if (n > MOST_CHILDREN) n = MOST_CHILDREN;
+  if (n > all->nmember) n = all->nmember;
+  for (size_t i = 0; rc >= 0 && i < n; i++) {
+    part[i] = *all;
+    part[i].members += first;
+    part[i].nmember = (all->nmember - first) / (n - i);
+    first += part[i].nmember;
+    rc = sheaf_isolation_begin(&child[i], part[i].members[0], link_members, &part[i], err);
+  }
+  for (size_t i = 0; i < n && child[i]; i++) {
+    if (rc < 0)
+      sheaf_isolation_abandon(child[i]);
+    else
+      rc = sheaf_isolation_end(child[i], NULL, err);
+  }
+  return rc;
+}
+
 int sheaf_subtables_place(const char *from, const char *const *members, size_t n,
                           sheaf_error *err) {
   char **names = NULL;
@@ -91,7 +117,7 @@ int sheaf_subtables_place(const char *from, const char *const *members, size_t n
       rc = place_one(from, members[0], members[m], names[i], err);
   if (rc >= 0) {
     link_work work = {members, n, names, nname};
-    rc = sheaf_isolated(members[0], link_members, &work, NULL, err);
+    rc = link_all(&work, err);
   }
   for (size_t i = 0; i < nname; i++) free(names[i]);
   free(names);

@@ -407,49 +407,75 @@ static int prove_rows(const sheaf_partition *p, sheaf_error *err) {
                     (long long)p->selected, (long long)sum);
 }
 
-/* The first sub-MS gets the sub-tables; the others links, and copies of SOURCE and HISTORY. */
-static int place_subtables(sheaf_partition *p, sheaf_error *err) {
-  char dir[PATH_SIZE + 32];
-  char(*members)[PATH_SIZE + 1024] = calloc(p->nunit + 1, sizeof *members);
-  const char **paths = calloc(p->nunit + 1, sizeof *paths);
-  int rc = members && paths ? 0 : no_memory(err);
-  for (size_t u = 0; rc >= 0 && u < p->nunit; u++) {
-    unit_path(p, u, members[u], sizeof members[u]);
-    paths[u] = members[u];
+/* Paths of the sub-MSs below the stage; free with sheaf_mms_members_free. */
+static int stage_members(const sheaf_partition *p, char ***paths, sheaf_error *err) {
+  char path[PATH_SIZE + 1024];
+  int ok = (*paths = calloc(p->nunit + 1, sizeof **paths)) != NULL;
+  for (size_t u = 0; ok && u < p->nunit; u++) {
+    unit_path(p, u, path, sizeof path);
+    ok = ((*paths)[u] = strdup(path)) != NULL;
   }
-  snprintf(dir, sizeof dir, "%s/subtables", p->stage.path);
-  if (rc >= 0) rc = sheaf_subtables_place(dir, paths, p->nunit, err);
-  free(members);
-  free(paths);
-  return rc;
+  return ok ? 0 : no_memory(err);
 }
 
-static int assemble(sheaf_partition *p, sheaf_error *err) {
-  char path[PATH_SIZE + 512];
-  char(*members)[PATH_SIZE + 1024] = calloc(p->nunit + 1, sizeof *members);
-  const char **names = calloc(p->nunit + 1, sizeof *names);
-  int rc = members && names ? 0 : no_memory(err);
-  for (size_t u = 0; rc >= 0 && u < p->nunit; u++) {
-    unit_path(p, u, members[u], sizeof members[u]);
-    names[u] = members[u];
-  }
-  snprintf(path, sizeof path, "%s/%s", p->stage.path, p->base);
+/* The version of flags of the new Multi-MS. A thread of the client's makes it while the sub-MSs
+ * become one: it only reads the main tables, which are complete. */
+typedef struct flag_saving {
+  const sheaf_partition *p;
+  char *const *members;
+  pthread_t thread;
+  int wanted, beside; /* a thread does it */
+  int rc;
+  sheaf_error error;
+} flag_saving;
+
+static void *save_flags(void *saving) {
+  flag_saving *f = saving;
+  char versions[PATH_SIZE + 512], comment[64];
+  const time_t now = time(NULL);
+  struct tm local;
+  snprintf(versions, sizeof versions, "%s/flagversions", f->p->stage.path);
+  strftime(comment, sizeof comment, "Flags autosave on %Y-%m-%d %H:%M:%S",
+           localtime_r(&now, &local));
+  f->rc = sheaf_flagversions_create(versions, "partition_1", comment,
+                                    (const char *const *)f->members, f->p->nunit, &f->error);
+  if (f->rc >= 0) f->rc = sheaf_flagversions_mark(versions, &f->error);
+  return NULL;
+}
+
+static void flag_saving_begin(flag_saving *f) {
+  f->wanted = f->p->createmms && sheaf_value_bool(f->p->par, "flagbackup", 1);
+  if (!f->wanted) return;
+  sheaf_log(SHEAF_LOG_INFO, "Create a backup of the flags that are in the MMS");
+  f->beside = pthread_create(&f->thread, NULL, save_flags, f) == 0;
+}
+
+/* rc: that of what was done beside it. An error of that comes first. */
+static int flag_saving_end(flag_saving *f, int rc, sheaf_error *err) {
+  if (f->beside)
+    pthread_join(f->thread, NULL);
+  else if (f->wanted && rc >= 0)
+    save_flags(f);
+  if (rc < 0 || f->rc >= 0) return rc;
+  if (err) *err = f->error;
+  return f->rc;
+}
+
+/* The first sub-MS gets the sub-tables; the others links, and copies of SOURCE and HISTORY. */
+static int place_subtables(const sheaf_partition *p, char *const *members, sheaf_error *err) {
+  char dir[PATH_SIZE + 32];
+  snprintf(dir, sizeof dir, "%s/subtables", p->stage.path);
+  return sheaf_subtables_place(dir, (const char *const *)members, p->nunit, err);
+}
+
+static int assemble(const sheaf_partition *p, const char *path, char *const *members,
+                    sheaf_error *err) {
   const sheaf_mms_options options = {.axis = p->axis_text, .copy_own = 0};
-  if (rc >= 0) rc = sheaf_mms_assemble(path, names, p->nunit, &options, err);
-  if (rc >= 0 && sheaf_value_bool(p->par, "flagbackup", 1)) {
-    char versions[PATH_SIZE + 512], comment[64];
-    const time_t now = time(NULL);
-    struct tm local;
-    snprintf(versions, sizeof versions, "%s/flagversions", p->stage.path);
-    strftime(comment, sizeof comment, "Flags autosave on %Y-%m-%d %H:%M:%S",
-             localtime_r(&now, &local));
-    sheaf_log(SHEAF_LOG_INFO, "Create a backup of the flags that are in the MMS");
-    rc = sheaf_flagversions_create(versions, "partition_1", comment, names, p->nunit, err);
-    if (rc >= 0) rc = sheaf_flagversions_mark(versions, err);
-  }
-  free(members);
-  free(names);
-  return rc;
+  int rc = 0;
+  if (p->createmms)
+    rc = sheaf_mms_assemble(path, (const char *const *)members, p->nunit, &options, err);
+  return rc < 0 ? rc
+                : sheaf_history_append(path, "partition", "sheaf " SHEAF_VERSION, p->par, err);
 }
 
 static int write_ledger(const sheaf_partition *p, const char *path, sheaf_error *err) {
@@ -480,17 +506,23 @@ static int publish(sheaf_partition *p, sheaf_error *err) {
 
 static int finish(sheaf_partition *p, sheaf_error *err) {
   char path[PATH_SIZE + 512];
+  char **members = NULL;
+  flag_saving flags = {.p = p};
   int rc;
   snprintf(path, sizeof path, "%s/%s", p->stage.path, p->base);
   SHEAF_TRY(prove_rows(p, err));
-  SHEAF_TRY(place_subtables(p, err));
-  if (p->createmms) SHEAF_TRY(assemble(p, err));
-  SHEAF_TRY(sheaf_history_append(path, "partition", "sheaf " SHEAF_VERSION, p->par, err));
+  SHEAF_TRY(stage_members(p, &members, err));
+  SHEAF_TRY(place_subtables(p, members, err));
+  flags.members = members;
+  flag_saving_begin(&flags);
+  rc = assemble(p, path, members, err);
+  SHEAF_TRY(flag_saving_end(&flags, rc, err));
   SHEAF_TRY(write_ledger(p, path, err));
   SHEAF_TRY(publish(p, err));
   sheaf_log(SHEAF_LOG_INFO, "%lld rows in %zu sub-MS%s: all that were selected",
             (long long)p->selected, p->nunit, p->nunit == 1 ? "" : "s");
 done:
+  sheaf_mms_members_free(members);
   return rc;
 }
 
