@@ -606,6 +606,7 @@ static int end_at_boundary(mover *m, int32_t output, int64_t out, int64_t cell, 
   if (rc < 0) return rc;
   const int64_t rest = BLOCK_BYTES - span.position * cell % BLOCK_BYTES;
   m->room = (rest + cell - 1) / cell;
+  if (m->room > BLOCK_ROWS) m->room = BLOCK_ROWS;
   return 0;
 }
 
