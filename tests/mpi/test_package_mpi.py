@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+from commands import HEAD, run
 from runs import BUILD, LIMIT_S, MPISHEAF, SHEAF, preload
 
 
@@ -57,3 +58,29 @@ def test_error_names_unit_server_and_host(tmp_path):
     assert done.stdout.startswith("True True slow: second (MPIServer-"), done.stderr
     assert done.stdout.endswith(": bad luck\n")
     assert os.listdir(tmp_path) == []
+
+
+UNFINISHED = """
+import sheaf
+from casatools import ms, table
+from casatasks import partition
+from sheaf import MPICommandClient
+
+def where():
+    return sheaf.nservers() is not None and partition.__name__ + table.__name__ + ms.__name__
+"""
+
+
+def test_commands_import_what_the_server_began_in(tmp_path):
+    """A server stays in the first import that starts Sheaf; what was being imported then works in commands, and in threads of theirs."""
+    (tmp_path / "mine.py").write_text(UNFINISHED)
+    for first in ("from casatasks import partition", "from casatools import table", "import casampi", "from mine import where"):
+        s = run("""
+            client.push_command_request("from casatasks import partition, casalog; from casatools import table, ms; import mine", True, [1, 2])
+            client.push_command_request("from concurrent.futures import ThreadPoolExecutor", True, 1)
+            client.push_command_request("def both(): import sheaf, casatasks, mine; return sheaf.table is not None and mine.where()", True, 1)
+            show(names=value("[f.__name__ for f in (partition, table, ms)]", 2), mine=value("mine.where()", 2),
+                 thread=value("ThreadPoolExecutor().submit(both).result()", 1))
+            client.stop_services()
+            """, head=f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{first}\n" + HEAD)
+        assert s["names"] == ["partition", "table", "ms"] and s["mine"] == s["thread"] == "partitiontablems", first

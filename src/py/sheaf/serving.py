@@ -140,8 +140,25 @@ def fail(problem):
     return _failure(_trace(problem), time.time())
 
 
+def _forget_unfinished():
+    """Lets commands import anew what was being imported when this server began (casatasks, a module of the user's).
+
+    Those imports never end here, so that what is in sys.modules would stay a part. Of sheaf itself all is there.
+    """
+    for name, module in list(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        if not getattr(spec, "_initializing", False):
+            continue
+        if name == "sheaf":
+            spec._initializing = False  # imports of other threads do not wait for its end
+        else:
+            del sys.modules[name]
+        importlib._bootstrap._module_locks.pop(name, None)
+
+
 def serve():
     """Serves until the client stops; the process's exit status."""
+    _forget_unfinished()
     casalog.filterMsg(["MSSelectionNullSelection", "non-existent spw"])  # as CASA's servers do
     _NAMES.clear()
     globals()["_NAMES"] = _make_namespace()
