@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ParallelDataHelper: a task of one's own that writes a new MS, over a Multi-MS, alone and on servers; partitionhelper."""
 
+import json
 import os
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "python"))
 tables = pytest.importorskip("casacore.tables")
+import datahelper_cases as cases  # noqa: E402
 import inputs  # noqa: E402
 import simulate  # noqa: E402
 from commands import run  # noqa: E402
@@ -182,6 +184,48 @@ def test_axis_spw(folder, ranks, task):
             assert t.nrows() == len(windows_of(folder / f"p{out}", "SPECTRAL_WINDOW")) > 3
     if task == "numbered":
         assert "the job must number them from its parameter ddistart on" in s["why"] and s["left"] == [] and s["there"] is False
+
+
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "expected", "datahelper.json"), encoding="ascii") as _file:
+    CASA = json.load(_file)
+
+
+@pytest.fixture(scope="module")
+def by_casas_names(folder):
+    (folder / "usertask.py").write_text(cases.TASK)
+    cases.make(str(folder / "in.ms"))
+    return folder
+
+
+@pytest.mark.parametrize("ranks", (1, 3))
+def test_a_users_task_makes_what_it_makes_in_casa(by_casas_names, ranks):
+    """expected/datahelper.json: CASA's ParallelDataHelper without servers (numsubms='auto': 8 there, else one for each server)."""
+    folder = by_casas_names / f"by_casas_names{ranks}"
+    folder.mkdir()
+    cases.make(str(folder / "in.ms"))
+    calls = [(name, dict(given)) for name, given in cases.CASES.items() if ranks == 1 or name != "spw_all"]
+    run(f"""
+        import json
+        from usertask import usertask
+        for name, arguments in {calls!r}:
+            vis = arguments.pop("after", None)
+            usertask(vis=f"{{vis}}.mms" if vis else "in.ms", outputvis=f"{{name}}.mms", **arguments)
+        """, ranks=ranks, head=f"import sys\nsys.path.insert(0, {str(by_casas_names)!r})\n", cwd=folder)
+    for name, _ in calls:
+        found, expected = cases.describe(str(folder / f"{name}.mms")), CASA["made"][name]
+        assert sorted(found) == sorted(expected), name
+        for member in found:
+            assert found[member] == expected[member], (name, member)
+
+
+def test_what_the_jobs_get(by_casas_names):
+    """Windows, channels, bins and ddistart of each job are CASA's; bins follow the order in which spw names windows."""
+    s = run(f"""
+        import json
+        from usertask import jobs
+        print("@" + json.dumps({{"jobs": [jobs("in.ms", **arguments) for arguments in {cases.JOBS!r}]}}))
+        """, ranks=1, head="", cwd=by_casas_names)
+    assert s["jobs"] == CASA["jobs"]
 
 
 def test_refusals(folder):

@@ -379,13 +379,17 @@ class ParallelDataHelper(ParallelTaskHelper):
         return texts
 
     def _bins_of(self, spws):
-        """{spw: chanbin}, when that is a list: one entry per window, ascending."""
+        """{spw: chanbin}, when that is a list: one entry per window, in the order in which spw names them."""
         bins = self._arg.get("chanbin")
         if not isinstance(bins, list) or len(bins) < 2:
             return None
         if len(bins) != len(spws):
             raise ParameterError(f"Number of chanbin is different from the number of spw ({len(bins)} and {len(spws)})")
-        return dict(zip(spws, bins))
+        order = []
+        for item in self._arg["spw"].split(","):
+            found = self._spws_of(_core.ms_scans(self._arg["vis"], {"spw": item})) if item.strip() else spws
+            order += [spw for spw in sorted(found) if spw in spws and spw not in order]
+        return dict(zip(order, bins))
 
     def _parts_by_baseline(self, content):
         pairs = sorted({tuple(sorted(pair)) for pair in content["baselines"]})
