@@ -68,6 +68,7 @@ static int make_expression(sheaf_flag_agent *a, const sheaf_flag_vis *v, const j
   a->source = (sheaf_flag_source)get_int(value, "source");
   a->real = get_int(value, "real");
   a->data = (unsigned)get_int(value, "data");
+  a->virtual_model = get_int(value, "virtual");
   if (!text) return 0;
   int rc = sheaf_flag_vis_corrs(v, &corrs, &n, err);
   if (rc < 0) return rc;
@@ -182,6 +183,7 @@ int sheaf_flag_agents_make(sheaf_flag_agents *agents, const sheaf_flag_vis *vis,
       return rc;
     }
     agents->data |= a->data;
+    agents->virtual_model |= a->virtual_model;
     agents->writes |= a->mode != SHEAF_FLAG_SUMMARY;
   }
   return 0;

@@ -89,6 +89,7 @@ typedef struct sheaf_flag_agent {
   sheaf_flag_expression expression;
   sheaf_flag_source source;
   int real; /* the numbers are real */
+  int virtual_model; /* MODEL may be virtual (flag/virtual.h) */
   unsigned data; /* SHEAF_FLAG_COL_… it needs */
   int channelavg, timeavg;
   size_t nchanbin;
@@ -120,6 +121,7 @@ typedef struct sheaf_flag_agents {
   unsigned data;    /* SHEAF_FLAG_COL_… */
   int buffers;      /* rows are needed by baseline and buffer */
   int writes;       /* flags may change */
+  int virtual_model;
 } sheaf_flag_agents;
 
 typedef struct sheaf_flag_compile {

@@ -12,6 +12,7 @@
 #include "base/value.h"
 #include "flag/agent.h"
 #include "flag/antennas.h"
+#include "flag/virtual.h"
 
 static const char *const kModes[SHEAF_FLAG_NMODE] = {
     "manual", "unflag", "clip",   "quack",  "shadow", "elevation",
@@ -41,6 +42,7 @@ typedef struct run {
   int several; /* commands: they select for themselves */
   sheaf_select_ms *ms; /* NULL for a calibration table */
   json_t *defaults;    /* of all parameters */
+  sheaf_flag_virtual *models; /* opened by the first command that needs MODEL */
   int told;    /* a command that selects nothing has been warned of */
   size_t nskipped; /* for antennas, windows or fields that are not there */
   char skipped[512]; /* the first of them */
@@ -251,14 +253,14 @@ static const struct {
     {"SNR", SHEAF_FLAG_ON_SNR, SHEAF_FLAG_COL_SNR, 1, 1},
 };
 
-/* The columns of the table that stand for the bits; the error says which is missing. */
+/* The columns of the table that stand for the bits, but MODEL (compile_model); the error says which is
+ * missing. */
 static int check_columns(const command *c, const char *given, unsigned needs, int real) {
   const struct {
     unsigned bit;
     const char *name;
   } columns[] = {{SHEAF_FLAG_COL_DATA, real ? "FLOAT_DATA" : "DATA"},
                  {SHEAF_FLAG_COL_CORRECTED, "CORRECTED_DATA"},
-                 {SHEAF_FLAG_COL_MODEL, "MODEL_DATA"},
                  {SHEAF_FLAG_COL_WEIGHT_SPECTRUM, "WEIGHT_SPECTRUM"},
                  {SHEAF_FLAG_COL_SIGMA_SPECTRUM, "SIGMA_SPECTRUM"},
                  {SHEAF_FLAG_COL_WEIGHT, "WEIGHT"},
@@ -269,12 +271,8 @@ static int check_columns(const command *c, const char *given, unsigned needs, in
     const int has = sheaf_flag_vis_has(c->how->vis, columns[i].name, c->err);
     if (has < 0) return has;
     if (!has)
-      return fail(c, "datacolumn='%s': %s has no column %s%s", given, c->how->vis->path,
-                  columns[i].name,
-                  columns[i].bit == SHEAF_FLAG_COL_MODEL
-                      ? " (virtual models are not evaluated; setjy or ft with usescratch=True "
-                        "make the column)"
-                      : "");
+      return fail(c, "datacolumn='%s': %s has no column %s", given, c->how->vis->path,
+                  columns[i].name);
   }
   return 0;
 }
@@ -653,6 +651,20 @@ static int check_averages(const command *c) {
               flag(c, "channelavg") ? "channelavg" : "timeavg", kModes[c->mode]);
 }
 
+/* MODEL: of virtual models, where there are any, else the column. */
+static int compile_model(const command *c, run *r, const json_t *filter) {
+  const sheaf_flag_vis *v = c->how->vis;
+  if (!(sheaf_value_int(c->out, "data", 0) & SHEAF_FLAG_COL_MODEL)) return 0;
+  int rc = r->models ? 0 : sheaf_flag_virtual_open(&r->models, v, c->err);
+  if (rc >= 0) rc = sheaf_flag_virtual_check(r->models, json_object_get(filter, "field"), c->err);
+  if (rc < 0) return sheaf_fail_context(c->err, rc, "datacolumn='%s'", text(c, "datacolumn"));
+  put_int(c, "virtual", rc);
+  const int has = rc ? 1 : sheaf_flag_vis_has(v, "MODEL_DATA", c->err);
+  return has ? has
+             : fail(c, "datacolumn='%s': %s has no column MODEL_DATA and no virtual model",
+                    text(c, "datacolumn"), v->path);
+}
+
 /* Compiles one command; c->out, or NULL when it selects nothing. */
 static int compile_command(command *c, run *r) {
   char name[96];
@@ -669,6 +681,7 @@ static int compile_command(command *c, run *r) {
   SHEAF_TRY(unapply(c));
   SHEAF_TRY(compile_mode(c, r));
   SHEAF_TRY(sheaf_flag_filter_compile(c->how->vis, c->par, &options, &filter, &empty, c->err));
+  SHEAF_TRY(compile_model(c, r, filter));
   if (c->mode != SHEAF_FLAG_CLIP && c->mode != SHEAF_FLAG_TFCROP && c->mode != SHEAF_FLAG_RFLAG &&
       c->mode != SHEAF_FLAG_EXTEND && c->mode != SHEAF_FLAG_ANTINT)
     r->others = 1;
@@ -697,8 +710,8 @@ static json_t *extension(const command *c, const run *r) {
       "{s:i, s:i, s:s, s:b, s:o, s:f, s:f, s:i, s:i, s:i, s:i}", "mode", SHEAF_FLAG_EXTEND, "row",
       (int)c->row, "name", "Extend", "sets_row", 0, "filter", filter, "growtime", 50.0, "growfreq",
       80.0, "extendpols", 1, "growaround", 0, "flagneartime", 0, "flagnearfreq", 0);
-  static const char *const keys[] = {"channelavg", "timeavg", "chanbin", "timebin", "source",
-                                     "real",       "data"};
+  static const char *const keys[] = {"channelavg", "timeavg", "chanbin", "timebin",
+                                     "source",     "real",    "data",    "virtual"};
   for (size_t i = 0; out && i < sizeof keys / sizeof *keys; i++)
     if (json_object_get(c->out, "timebin") && json_object_get(c->out, keys[i]))
       json_object_set(out, keys[i], json_object_get(c->out, keys[i]));
@@ -818,6 +831,7 @@ int sheaf_flag_compile_all(const sheaf_flag_compile *how, const json_t *commands
     if ((rc = add_command(how, item, i, &r, agents, err)) < 0) break;
   }
   sheaf_select_ms_close(r.ms);
+  sheaf_flag_virtual_close(r.models);
   json_decref(r.defaults);
   if (rc >= 0) tell_skipped(&r, json_array_size(commands));
   if (rc >= 0 && r.averaging && r.others)

@@ -6,10 +6,11 @@
 
 #include "base/memory.h"
 #include "base/threads.h"
+#include "flag/virtual.h"
 #include "ms/colreader.h"
 #include "table/table.h"
 
-enum { FLAGS = SHEAF_FLAG_NCOLUMN, NREADER, OPEN_MEMBERS = 48 };
+enum { FLAGS = SHEAF_FLAG_NCOLUMN, NREADER, OPEN_MEMBERS = 48, MODEL = 2 };
 static const int64_t most_bytes = (int64_t)48 << 20;
 
 typedef struct member {
@@ -24,6 +25,7 @@ struct sheaf_flag_loader {
   int rows; /* FLAG_ROW is wanted */
   const char *name[NREADER];
   member *members;
+  sheaf_flag_virtual *models; /* NULL: MODEL is a column */
   int64_t limit;
   struct {
     void *memory;
@@ -61,7 +63,7 @@ int sheaf_flag_loader_open(sheaf_flag_loader **loader, const sheaf_flag_vis *vis
   }
   l->limit = sheaf_memory_budget() / (6 * sheaf_threads());
   if (l->limit > most_bytes) l->limit = most_bytes;
-  return 0;
+  return agents->virtual_model ? sheaf_flag_virtual_open(&l->models, vis, err) : 0;
 }
 
 static void close_member(member *m) {
@@ -73,6 +75,7 @@ static void close_member(member *m) {
 
 void sheaf_flag_loader_close(sheaf_flag_loader *l) {
   if (!l) return;
+  sheaf_flag_virtual_close(l->models);
   for (size_t i = 0; i < l->vis->nmember; i++) close_member(&l->members[i]);
   for (size_t i = 0; i < sizeof l->buffer / sizeof *l->buffer; i++) free(l->buffer[i].memory);
   free(l->members);
@@ -189,32 +192,52 @@ static int check_type(const sheaf_colreader *reader, int column, const char *tab
                     reader->name);
 }
 
+/* Cells of a column of rows of one member; *there is 0 when a row lacks it. */
+static int read_stretch(sheaf_flag_loader *l, int column, const sheaf_flag_block *b, stretch s,
+                        uint8_t *to, int *there, sheaf_error *err) {
+  sheaf_shape want = {.ndim = is_by_row(column) ? 1 : 2, .axis = {b->ncorr, b->nchan}};
+  const char *table = l->vis->member[s.member];
+  sheaf_colreader *reader;
+  if (is_by_row(column)) want.axis[1] = 0;
+  *there = 0;
+  int rc = reader_of(l, s.member, column, &reader, err);
+  if (rc < 0 || !reader) return rc;
+  if ((rc = check_type(reader, column, table, err)) < 0) return rc;
+  rc = all_defined(l, reader, b->rows.row + s.from, s.n, &want, table, err);
+  if (rc <= 0) return rc;
+  *there = 1;
+  rc = sheaf_colreader_read(reader, b->rows.row + s.from, s.n, &want, to, err);
+  if (rc >= 0 && l->vis->nmember > OPEN_MEMBERS && reader->tiles)
+    rc = sheaf_tiles_finish(reader->tiles, err);
+  return rc < 0 ? sheaf_fail_context(err, rc, "%s", table) : 0;
+}
+
+/* Virtual models of these rows, over what the column says. */
+static int fill_model(sheaf_flag_loader *l, const sheaf_flag_block *b, stretch s, uint8_t *to,
+                      int *there, sheaf_error *err) {
+  const sheaf_flag_virtual_rows rows = {.member = s.member,
+                                        .table = l->members[s.member].table,
+                                        .row = b->rows.row + s.from,
+                                        .n = s.n,
+                                        .spw = b->rows.spw,
+                                        .pol = b->rows.pol,
+                                        .nchan = b->nchan,
+                                        .ncorr = b->ncorr,
+                                        .column = *there};
+  *there = 1;
+  return sheaf_flag_virtual_fill(l->models, &rows, (float *)(void *)to, err);
+}
+
 /* One column of the block; *there is 0 when a row lacks it. */
 static int read_column(sheaf_flag_loader *l, int column, const sheaf_flag_block *b, uint8_t *to,
                        size_t cell, int *there, sheaf_error *err) {
-  sheaf_shape want = {.ndim = is_by_row(column) ? 1 : 2, .axis = {b->ncorr, b->nchan}};
-  if (is_by_row(column)) want.axis[1] = 0;
   *there = 1;
-  for (int64_t at = 0; at < b->rows.n;) {
+  for (int64_t at = 0; at < b->rows.n && *there;) {
     const stretch s = stretch_at(&b->rows, at);
-    const char *table = l->vis->member[s.member];
-    sheaf_colreader *reader;
-    int rc = reader_of(l, s.member, column, &reader, err);
+    uint8_t *cells = to + (size_t)at * cell;
+    int rc = read_stretch(l, column, b, s, cells, there, err);
+    if (rc >= 0 && column == MODEL && l->models) rc = fill_model(l, b, s, cells, there, err);
     if (rc < 0) return rc;
-    if (!reader) {
-      *there = 0;
-      return 0;
-    }
-    if ((rc = check_type(reader, column, table, err)) < 0) return rc;
-    rc = all_defined(l, reader, b->rows.row + at, s.n, &want, table, err);
-    if (rc <= 0) {
-      *there = 0;
-      return rc;
-    }
-    rc = sheaf_colreader_read(reader, b->rows.row + at, s.n, &want, to + (size_t)at * cell, err);
-    if (rc >= 0 && l->vis->nmember > OPEN_MEMBERS && reader->tiles)
-      rc = sheaf_tiles_finish(reader->tiles, err);
-    if (rc < 0) return sheaf_fail_context(err, rc, "%s", table);
     at += s.n;
   }
   return 0;

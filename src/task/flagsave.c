@@ -189,7 +189,7 @@ int sheaf_flagsave_commands(const json_t *par, const json_t *commands, const jso
 
 /* ---- display ---- */
 
-/* The column whose values a mode looks at, as far as it is one. */
+/* The column whose values a mode looks at, as far as it is one; the data where the model is virtual. */
 static const char *column_of(const json_t *par, const char *vis, sheaf_error *err) {
   static const struct {
     const char *word, *column;
@@ -199,7 +199,9 @@ static const char *column_of(const json_t *par, const char *vis, sheaf_error *er
                  {"WEIGHT_SPECTRUM", "WEIGHT_SPECTRUM"}};
   const char *word = sheaf_value_str(par, "datacolumn", "");
   for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-    if (!strcasecmp(word, columns[i].word)) return columns[i].column;
+    if (!strcasecmp(word, columns[i].word) &&
+        (i != 1 || sheaf_setup_has_column(vis, columns[i].column, err) == 1))
+      return columns[i].column;
   return sheaf_setup_has_column(vis, "DATA", err) == 1 ? "DATA" : "FLOAT_DATA";
 }
 
