@@ -204,7 +204,8 @@ static int read_some(sheaf_tiles_work *w) {
   if (is_straight(w) && !scattered) return read_straight(w);
   if ((rc = sheaf_work_next_window(w, &win, 0, WINDOW)) < 0) return rc;
   if ((rc = sheaf_work_each_tile(w, &win, read_tile)) < 0) return rc;
-  swap_elements(w->l, w->buffer + win.row * row_bytes(w), win.nrow * w->memory[w->l->cell_ndim]);
+  if (row_bytes(w) > 0) /* otherwise there may be no buffer */
+    swap_elements(w->l, w->buffer + win.row * row_bytes(w), win.nrow * w->memory[w->l->cell_ndim]);
   return 0;
 }
 
