@@ -408,7 +408,7 @@ static int read_tbuff(const json_t *tbuff, double s[2], sheaf_error *err) {
 
 int sheaf_commands_from_xml(json_t **commands, const char *asdm, const char *antennas,
                             const sheaf_commands_options *options, sheaf_error *err) {
-  tables t = {NULL};
+  tables t = {0};
   double tbuff[2];
   json_t *list = json_array();
   const int some = antennas && *antennas;

@@ -354,7 +354,7 @@ static void tallies_free(tallies *t, const sheaf_flagplots *p) {
 
 static int count_flags(sheaf_flagplots *p, json_t **value, sheaf_error *err) {
   const int64_t nrow = sheaf_table_nrow(p->table);
-  tallies t = {NULL};
+  tallies t = {0};
   uint8_t *cells = NULL;
   int64_t room = 0;
   keys *k = malloc(sizeof *k);
