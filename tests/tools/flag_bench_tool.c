@@ -37,11 +37,18 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static void *taken[16];
+static int ntaken;
+
 static void *take(size_t bytes) {
   void *p = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
-  if (!p) exit(1);
+  if (!p || ntaken == (int)(sizeof taken / sizeof *taken)) exit(1);
   memset(p, 0, bytes);
-  return p;
+  return taken[ntaken++] = p;
+}
+
+static void give_back(void) {
+  while (ntaken > 0) free(taken[--ntaken]);
 }
 
 static uint64_t state = 88172645463325252u;
@@ -186,5 +193,6 @@ int main(int argc, char **argv) {
     printf("  }%s\n", sheaf_flag_variant_get(i + 1) ? "," : "");
   }
   printf(" }}\n");
+  give_back();
   return 0;
 }
