@@ -192,6 +192,7 @@ class Getter {
   Array<Complex> visibilities(const std::string& of);
   Array<Float> weights();
   Array<Float> sigmas();
+  Array<Complex> converted_means(const Array<Complex>& data);
   void write_visibility(const std::string& name, const Visibility& v, RecordWriter& out);
   void write_ints(const std::string& name, const char* column, RecordWriter& out);
   void write_flags(const std::string& name, RecordWriter& out);
@@ -219,18 +220,23 @@ class Getter {
   std::set<std::string> asked;
 };
 
+// What the data have is taken as it is, in the order asked for and each once; else all is converted.
 void Getter::choose_correlations() {
-  std::vector<Int> found;
+  const std::vector<Int> have(types.begin(), types.end());
+  bool all_there = true;
   for (const Int want : t.correlations) {
-    for (size_t i = 0; i < types.size(); i++)
-      if (types[i] == want) found.push_back(static_cast<Int>(i));
+    const auto at = std::find(have.begin(), have.end(), want);
+    const auto i = static_cast<Int>(at - have.begin());
+    if (at == have.end())
+      all_there = false;
+    else if (std::find(kept.begin(), kept.end(), i) == kept.end())
+      kept.push_back(i);
   }
-  if (found.size() == t.correlations.size()) {
-    kept = found;
-    std::sort(kept.begin(), kept.end());
-    if (kept.size() == types.size()) kept.clear();
+  if (all_there) {
+    if (kept.size() == have.size() && std::is_sorted(kept.begin(), kept.end())) kept.clear();
     return;
   }
+  kept.clear();
   convert = std::make_unique<StokesConverter>(
       Vector<Int>(t.correlations.begin(), t.correlations.end()), types, true);
 }
@@ -324,13 +330,23 @@ Array<Float> Getter::sigmas() {
   return shaped(channel_sigmas(each.nelements() ? each : of_row, raw_flags(), t.channels), 0.f);
 }
 
+// A converted visibility is flagged where anything that it is made of is, and weighs what the errors
+// of these add up to.
+Array<Complex> Getter::converted_means(const Array<Complex>& data) {
+  Array<Bool> flag;
+  convert->convert(flag, flags());
+  Array<Float> weight;
+  convert->convert(weight, weights(), False);
+  for (Float& w : weight)
+    if (!std::isfinite(w)) w = 0;  // made of nothing that the data have
+  return row_means(data, flag, weight, mean_flags);
+}
+
 void Getter::write_visibility(const std::string& name, const Visibility& v, RecordWriter& out) {
   Array<Complex> data = visibilities(v.of);
   if (average) {
-    if (convert)
-      throw Failure(SHEAF_ERR_ARG,
-                    "getdata: average is not offered together with a conversion of polarizations");
-    data.reference(row_means(data, flags(), weights(), mean_flags));
+    data.reference(convert ? converted_means(data)
+                           : row_means(data, flags(), weights(), mean_flags));
     weighed = true;
   }
   sheaf_pack& to = out.key(name);

@@ -174,6 +174,23 @@ def getdata(table, ms, folder):
     return out
 
 
+def polarizations(table, ms, folder):
+    """In the order asked for, each once; converted where the data lack one; means of converted ones where all rows have the same weights and
+    no flags (CASA takes the weights and flags of other rows and correlations)."""
+    items, scan = ["data", "flag", "weight", "sigma", "amplitude", "axis_info"], lambda m: m.msselect({"scan": "2"})
+    out = {}
+    for wanted in (["LL", "RR"], ["RR", "LL"], ["LL", "RR", "LL"], ["I"], ["V", "I"], ["RR", "I"], ["XX", "YY"]):
+        chosen = (scan, lambda m, wanted=wanted: m.selectpolarization(wanted))
+        few = lambda m: m.msselect({"baseline": "1~4&"})
+        out[f"two {wanted}"] = [_data(ms, f"{folder}/ngc.ms", items, *chosen), _data(ms, f"{folder}/ngc.ms", items, *chosen, average=True),
+                                _data(ms, f"{folder}/ngc.ms", ["phase", "flag_sum"], *chosen, average=True),
+                                _data(ms, f"{folder}/ngc.ms", items, *chosen, few, average=True, ifraxis=True),
+                                _data(ms, f"{folder}/ngc.ms", items, *chosen, few, lambda m: m.selectchannel(3, 4, 5, 6), average=True)]
+    for wanted in (["LL", "RR"], ["LR"], ["LL", "RL", "RR"], ["LL", "LR", "RL", "RR"], ["RR", "RL", "LR", "LL"], ["I", "Q", "U", "V"], ["Q", "RR"]):
+        out[f"four {wanted}"] = _data(ms, f"{folder}/sim.ms", items, _ddid(3), lambda m, wanted=wanted: m.selectpolarization(wanted))
+    return out
+
+
 def _ddid(number):
     return lambda m: (m.selectinit(reset=True), m.selectinit(number))
 
@@ -402,6 +419,6 @@ def ascii_files(table, ms, folder):
     return out
 
 
-CASES = {one.__name__: one for one in (columns, slices, keywords, selections, puts, new_tables, getdata, averages, channel_averages, row_averages,
-                                       gaps, ifraxis, narrowing, ranges,
-                                       iterations, putdata, about, statistics, rows, ascii_files)}
+CASES = {one.__name__: one for one in (columns, slices, keywords, selections, puts, new_tables, getdata, polarizations, averages,
+                                       channel_averages, row_averages, gaps, ifraxis, narrowing, ranges, iterations,
+                                       putdata, about, statistics, rows, ascii_files)}
