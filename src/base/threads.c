@@ -10,7 +10,7 @@ void sheaf_threads_share(int n) {
   sharing = n > 1 ? n : 1;
 }
 
-static int all_threads(void) {
+int sheaf_threads_all(void) {
   const char *text = getenv("OMP_NUM_THREADS");
   const int wanted = text ? atoi(text) : 0;
   if (wanted > 0) return wanted;
@@ -22,6 +22,6 @@ static int all_threads(void) {
 }
 
 int sheaf_threads(void) {
-  const int n = all_threads() / sharing;
+  const int n = sheaf_threads_all() / sharing;
   return n > 1 ? n : 1;
 }

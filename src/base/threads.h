@@ -11,6 +11,8 @@ extern "C" {
 /* OMP_NUM_THREADS when it is set to a number (mpisheaf sets it to 1), else the cores that this
  * process may run on. At least 1. */
 int sheaf_threads(void);
+/* The same without shares (below): of the whole process. */
+int sheaf_threads_all(void);
 /* The calling thread works beside others, so that `n` work in all (1: alone again): its share of
  * the threads is what sheaf_threads gives it from now on. */
 void sheaf_threads_share(int n);

@@ -13,6 +13,14 @@ int64_t sheaf_flag_averages_bin(const sheaf_flag_agent *a, int32_t spw) {
   return a->chanbin[a->nchanbin == 1 || spw < 0 || (size_t)spw >= a->nchanbin ? 0 : spw];
 }
 
+int64_t sheaf_flag_averages_bytes(const sheaf_flag_agent *a, int64_t nchan, int64_t ncorr) {
+  const int64_t cells = 8 + 1 + 4; /* data, flag, weight of a sample */
+  const int residual =
+      a->source == SHEAF_FLAG_ON_RESIDUAL || a->source == SHEAF_FLAG_ON_RESIDUAL_DATA;
+  if (!a->channelavg && !a->timeavg) return residual ? 8 * nchan * ncorr : 0;
+  return ((residual ? 3 : 2) * cells + 2) * nchan * ncorr;
+}
+
 /* ---- rows ---- */
 
 /* The rows one behind the other: by baseline, where that is known. */

@@ -47,6 +47,9 @@ typedef struct sheaf_flag_averaged {
 /* chanbin of a spw: as in CASA, a list has one for each spw of the MS, by its id. */
 int64_t sheaf_flag_averages_bin(const sheaf_flag_agent *agent, int32_t spw);
 
+/* Bytes that the averages of a row take at most while they are made; 0 without any. */
+int64_t sheaf_flag_averages_bytes(const sheaf_flag_agent *agent, int64_t nchan, int64_t ncorr);
+
 int sheaf_flag_averages_make(sheaf_flag_averaged *out, const sheaf_flag_averages *in,
                              sheaf_error *err);
 /* ORs the view's flags into the rows of `flag` [row][nchan][ncorr] that went into them. */

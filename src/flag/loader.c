@@ -11,7 +11,8 @@
 #include "table/table.h"
 
 enum { FLAGS = SHEAF_FLAG_NCOLUMN, NREADER, OPEN_MEMBERS = 48, MODEL = 2 };
-static const int64_t most_bytes = (int64_t)48 << 20;
+/* Of a block of one thread, and of those of all threads. */
+static const int64_t most_bytes = (int64_t)48 << 20, most_together = (int64_t)160 << 20;
 
 typedef struct member {
   sheaf_table *table;
@@ -21,7 +22,7 @@ typedef struct member {
 
 struct sheaf_flag_loader {
   const sheaf_flag_vis *vis;
-  unsigned data;
+  unsigned data, chosen; /* columns that are needed, those that are read */
   int rows; /* FLAG_ROW is wanted */
   const char *name[NREADER];
   member *members;
@@ -44,6 +45,13 @@ static int is_by_row(int column) {
 
 /* ---- opening ---- */
 
+int64_t sheaf_flag_loader_share(void) {
+  const int64_t n = sheaf_threads_all();
+  int64_t share = sheaf_memory_budget() / (6 * n);
+  if (share > most_together / n) share = most_together / n;
+  return share < most_bytes ? share : most_bytes;
+}
+
 int sheaf_flag_loader_open(sheaf_flag_loader **loader, const sheaf_flag_vis *vis,
                            const sheaf_flag_agents *agents, sheaf_error *err) {
   sheaf_flag_loader *l = *loader = calloc(1, sizeof *l);
@@ -53,7 +61,7 @@ int sheaf_flag_loader_open(sheaf_flag_loader **loader, const sheaf_flag_vis *vis
     return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory", vis->path);
   }
   l->vis = vis;
-  l->data = agents->data;
+  l->data = l->chosen = agents->data;
   l->rows = (agents->columns & SHEAF_ROWS_FLAG_ROW) != 0;
   memcpy(l->name, kNames, sizeof kNames);
   for (size_t i = 0; i < agents->n; i++) {
@@ -61,8 +69,7 @@ int sheaf_flag_loader_open(sheaf_flag_loader **loader, const sheaf_flag_vis *vis
     if (a->real && a->source == SHEAF_FLAG_ON_DATA && a->data) l->name[0] = "FLOAT_DATA";
     if (a->real && a->source == SHEAF_FLAG_ON_PARAM) l->name[7] = "FPARAM";
   }
-  l->limit = sheaf_memory_budget() / (6 * sheaf_threads());
-  if (l->limit > most_bytes) l->limit = most_bytes;
+  l->limit = sheaf_flag_loader_share();
   return agents->virtual_model ? sheaf_flag_virtual_open(&l->models, vis, err) : 0;
 }
 
@@ -128,6 +135,10 @@ int64_t sheaf_flag_loader_bytes(const sheaf_flag_loader *l, int64_t nchan, int64
   int64_t bytes = 2 * nchan * ncorr + 160;
   for (int i = 0; i < SHEAF_FLAG_NCOLUMN; i++) bytes += cell_bytes(l, i, nchan, ncorr);
   return bytes;
+}
+
+int64_t sheaf_flag_loader_limit(const sheaf_flag_loader *l) {
+  return l->limit;
 }
 
 int64_t sheaf_flag_loader_rows(const sheaf_flag_loader *l, int64_t nchan, int64_t ncorr) {
@@ -243,6 +254,34 @@ static int read_column(sheaf_flag_loader *l, int column, const sheaf_flag_block 
   return 0;
 }
 
+int sheaf_flag_loader_columns(sheaf_flag_loader *l, const sheaf_flag_block *b, unsigned *columns,
+                              sheaf_error *err) {
+  *columns = 0;
+  for (int i = 0; i < SHEAF_FLAG_NCOLUMN; i++) {
+    const int virtual = i == MODEL && l->models;
+    int there = (l->data >> i & 1) != 0;
+    sheaf_shape want = {.ndim = is_by_row(i) ? 1 : 2, .axis = {b->ncorr, b->nchan}};
+    if (is_by_row(i)) want.axis[1] = 0;
+    for (int64_t at = 0; there && !virtual && at < b->rows.n;) {
+      const stretch s = stretch_at(&b->rows, at);
+      sheaf_colreader *reader;
+      int rc = reader_of(l, s.member, i, &reader, err);
+      if (rc < 0) return rc;
+      there = reader != NULL;
+      if (reader)
+        there = all_defined(l, reader, b->rows.row + at, s.n, &want, l->vis->member[s.member], err);
+      if (there < 0) return there;
+      at += s.n;
+    }
+    *columns |= (unsigned)there << i;
+  }
+  return 0;
+}
+
+void sheaf_flag_loader_choose(sheaf_flag_loader *l, unsigned columns) {
+  l->chosen = l->data & columns;
+}
+
 static int read_rows(sheaf_flag_loader *l, sheaf_flag_block *b, sheaf_error *err) {
   const size_t n = (size_t)b->rows.n;
   uint8_t *now = buffer(l, ROW_NOW, n, err), *before = buffer(l, ROW_BEFORE, n, err);
@@ -276,7 +315,7 @@ int sheaf_flag_loader_read(sheaf_flag_loader *l, sheaf_flag_block *b, sheaf_erro
   for (int i = 0; i < SHEAF_FLAG_NCOLUMN; i++) {
     const size_t size = (size_t)cell_bytes(l, i, b->nchan, b->ncorr);
     b->data[i] = NULL;
-    if (!size) continue;
+    if (!size || !(l->chosen >> i & 1)) continue;
     float *to = buffer(l, i, n * size, err);
     if (!to) return SHEAF_ERR_NOMEM;
     SHEAF_TRY(read_column(l, i, b, (uint8_t *)to, size, &there, err));

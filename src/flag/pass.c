@@ -4,19 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "flag/average.h"
+#include "flag/pass_impl.h"
 #include "kernel/flag_summary.h"
 #include "kernel/weights.h"
-
-/* What scratch memory is for. */
-enum { KEEP, PLACES, CHANNELS, TAKEN, MAPS, STARTS, MAPSCRATCH, KERNEL, PART, DATA, RELATED };
 
 static int no_memory(sheaf_error *err) {
   return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for flagging; give more with SHEAF_MEMORY");
 }
 
-/* At least `size` bytes for one purpose, aligned; contents are undefined. */
-static void *scratch(sheaf_flag_pass *p, int what, size_t size, sheaf_error *err) {
+void *sheaf_flag_pass_scratch(sheaf_flag_pass *p, int what, size_t size, sheaf_error *err) {
   if (size > p->scratch[what].size) {
     const size_t room = (size + size / 4 + 127) / 64 * 64;
     free(p->scratch[what].memory);
@@ -28,6 +24,10 @@ static void *scratch(sheaf_flag_pass *p, int what, size_t size, sheaf_error *err
   }
   if (!p->scratch[what].memory) no_memory(err);
   return p->scratch[what].memory;
+}
+
+static void *scratch(sheaf_flag_pass *p, int what, size_t size, sheaf_error *err) {
+  return sheaf_flag_pass_scratch(p, what, size, err);
 }
 
 /* ---- opening ---- */
@@ -70,29 +70,15 @@ void sheaf_flag_pass_close(sheaf_flag_pass *p) {
 
 /* ---- one command and one block ---- */
 
-/* What a command sees of a block. */
-typedef struct scene {
-  sheaf_flag_pass *pass;
-  size_t number; /* of the agent */
-  const sheaf_flag_agent *agent;
-  sheaf_flag_block *block;
-  uint64_t corrs;     /* bits */
-  const int64_t *row; /* [n] places of its rows; NULL: all */
-  int64_t n;
-  int32_t *chan; /* [nsel]; NULL: all */
-  int64_t nsel;
-  sheaf_flag_view view;
-  const uint8_t *original;
-  sheaf_flag_maps maps; /* of its rows */
-} scene;
+typedef sheaf_flag_scene scene;
 
 /* The rows that the command selects; 0 when there are none. */
 static int64_t choose_rows(scene *s, sheaf_error *err) {
   const sheaf_flag_block *b = s->block;
   s->n = b->rows.n;
   if (sheaf_flag_filter_all(&s->agent->filter)) return s->n;
-  uint8_t *keep = scratch(s->pass, KEEP, (size_t)b->rows.n, err);
-  int64_t *places = scratch(s->pass, PLACES, (size_t)b->rows.n * sizeof *places, err);
+  uint8_t *keep = scratch(s->pass, SHEAF_FLAG_KEEP, (size_t)b->rows.n, err);
+  int64_t *places = scratch(s->pass, SHEAF_FLAG_PLACES, (size_t)b->rows.n * sizeof *places, err);
   if (!keep || !places) return SHEAF_ERR_NOMEM;
   const int64_t n = sheaf_flag_filter_test(&s->agent->filter, s->pass->vis, &b->rows, keep, err);
   if (n <= 0 || n == b->rows.n) return n;
@@ -108,8 +94,8 @@ static int choose_channels(scene *s, sheaf_error *err) {
   const sheaf_flag_agent *a = s->agent;
   const size_t nchan = (size_t)s->block->nchan;
   if (!a->has_chan) return 0;
-  s->chan = scratch(s->pass, CHANNELS, (nchan + 1) * sizeof *s->chan, err);
-  uint8_t *taken = scratch(s->pass, TAKEN, nchan + 1, err);
+  s->chan = scratch(s->pass, SHEAF_FLAG_CHANNELS, (nchan + 1) * sizeof *s->chan, err);
+  uint8_t *taken = scratch(s->pass, SHEAF_FLAG_TAKEN, nchan + 1, err);
   if (!s->chan || !taken) return SHEAF_ERR_NOMEM;
   memset(taken, 0, nchan);
   for (size_t i = 0; i < a->nrange; i++) {
@@ -123,8 +109,7 @@ static int choose_channels(scene *s, sheaf_error *err) {
   return 0;
 }
 
-/* The command's rows by baseline. */
-static int choose_maps(scene *s, sheaf_error *err) {
+int sheaf_flag_scene_maps(scene *s, sheaf_error *err) {
   const sheaf_flag_block *b = s->block;
   if (!s->row && b->maps) {
     s->maps = *b->maps;
@@ -133,9 +118,9 @@ static int choose_maps(scene *s, sheaf_error *err) {
   if (!b->maps)
     return sheaf_fail(err, SHEAF_ERR_INTERNAL, "%s: rows come in no order", s->agent->name);
   /* the block's maps without the rows that are not selected */
-  uint8_t *keep = scratch(s->pass, KEEP, (size_t)b->rows.n, err);
-  int64_t *row = scratch(s->pass, MAPS, (size_t)(s->n + 1) * sizeof *row, err);
-  int64_t *start = scratch(s->pass, STARTS, (size_t)(b->maps->nmap + 2) * sizeof *start, err);
+  uint8_t *keep = scratch(s->pass, SHEAF_FLAG_KEEP, (size_t)b->rows.n, err);
+  int64_t *row = scratch(s->pass, SHEAF_FLAG_MAPS, (size_t)(s->n + 1) * sizeof *row, err);
+  int64_t *start = scratch(s->pass, SHEAF_FLAG_STARTS, (size_t)(b->maps->nmap + 2) * sizeof *start, err);
   if (!keep || !row || !start) return SHEAF_ERR_NOMEM;
   memset(keep, 0, (size_t)b->rows.n);
   for (int64_t i = 0; i < s->n; i++) keep[s->row[i]] = 1;
@@ -163,7 +148,7 @@ static const float *column(const sheaf_flag_block *b, unsigned bit) {
 static const float *difference(scene *s, const float *a, const float *b, sheaf_error *err) {
   const size_t n = (size_t)(s->block->rows.n * s->block->nchan * s->block->ncorr);
   if (!a || !b) return NULL;
-  float *d = scratch(s->pass, DATA, n * 2 * sizeof *d, err);
+  float *d = scratch(s->pass, SHEAF_FLAG_DATA, n * 2 * sizeof *d, err);
   if (d && s->block->real)
     for (size_t i = 0; i < n; i++) {
       d[2 * i] = a[i] - b[2 * i];
@@ -206,7 +191,7 @@ static const float *find_data(scene *s, int *real, sheaf_error *err) {
     case SHEAF_FLAG_ON_WEIGHT:
       if (column(b, SHEAF_FLAG_COL_WEIGHT_SPECTRUM))
         return column(b, SHEAF_FLAG_COL_WEIGHT_SPECTRUM);
-      return weight ? spread(s, DATA, weight, err) : NULL;
+      return weight ? spread(s, SHEAF_FLAG_DATA, weight, err) : NULL;
     case SHEAF_FLAG_ON_PARAM:
       return column(b, SHEAF_FLAG_COL_PARAM);
     case SHEAF_FLAG_ON_SNR:
@@ -274,7 +259,7 @@ static int hit_by_elevation(const scene *s, int64_t i, sheaf_error *err) {
 }
 
 static int run_rule(scene *s, sheaf_error *err) {
-  uint8_t *hit = scratch(s->pass, KEEP, (size_t)s->n + 1, err);
+  uint8_t *hit = scratch(s->pass, SHEAF_FLAG_KEEP, (size_t)s->n + 1, err);
   if (!hit) return SHEAF_ERR_NOMEM;
   for (int64_t i = 0; i < s->n; i++) {
     const int64_t place = s->row ? s->row[i] : i;
@@ -385,7 +370,7 @@ static int run_summary(scene *s, sheaf_error *err) {
   const int64_t nchan = sheaf_flag_view_channels(&s->view), ncorr = s->block->ncorr;
   const int32_t *field = s->block->rows.field;
   int64_t *memory =
-      scratch(s->pass, KERNEL, (size_t)(s->n + nchan + ncorr + 3) * sizeof *memory, err);
+      scratch(s->pass, SHEAF_FLAG_KERNEL, (size_t)(s->n + nchan + ncorr + 3) * sizeof *memory, err);
   int rc = 0;
   if (!memory) return SHEAF_ERR_NOMEM;
   const row_counts k = {.rows = memory, .corr = memory + s->n, .chan = memory + s->n + ncorr};
@@ -400,7 +385,7 @@ static int run_summary(scene *s, sheaf_error *err) {
 
 /* ---- modes that see data ---- */
 
-static int quantities_of(const scene *s, sheaf_flag_quantity q[SHEAF_FLAG_QUANTITIES]) {
+int sheaf_flag_scene_quantities(const scene *s, sheaf_flag_quantity q[SHEAF_FLAG_QUANTITIES]) {
   const sheaf_flag_vis *v = s->pass->vis;
   const int32_t *corrs = v->corr[s->block->rows.pol];
   int ncorr = (int)v->ncorr[s->block->rows.pol];
@@ -417,7 +402,7 @@ static void *kernel_scratch(scene *s, int nq, sheaf_error *err) {
       s->agent->mode == SHEAF_FLAG_TFCROP  ? sheaf_flag_tfcrop_scratch(rows, nchan, nq)
       : s->agent->mode == SHEAF_FLAG_RFLAG ? sheaf_flag_rflag_scratch(rows, nchan, nq)
                                            : sheaf_flag_extend_scratch(rows, nchan, s->view.ncorr);
-  return scratch(s->pass, KERNEL, size, err);
+  return scratch(s->pass, SHEAF_FLAG_KERNEL, size, err);
 }
 
 /* The medians of all rows of the maps, computed where they are not at hand. */
@@ -476,11 +461,10 @@ static int run_tfcrop(scene *s, const sheaf_flag_quantity *q, int nq, sheaf_erro
   return 0;
 }
 
-/* The command on what it sees, averaged or not. */
-static int decide(scene *s, sheaf_error *err) {
+int sheaf_flag_scene_decide(scene *s, sheaf_error *err) {
   sheaf_flag_quantity q[SHEAF_FLAG_QUANTITIES];
   if (s->agent->mode == SHEAF_FLAG_EXTEND) return run_extend(s, err);
-  const int nq = quantities_of(s, q);
+  const int nq = sheaf_flag_scene_quantities(s, q);
   if (nq == 0) return 0;
   if (s->agent->mode == SHEAF_FLAG_CLIP) {
     s->pass->flagged[s->number] +=
@@ -513,8 +497,8 @@ int sheaf_flag_tally_channels(sheaf_flag_tally *t, int64_t nchan, sheaf_error *e
   return t->memory ? 1 : (no_memory(err), 0);
 }
 
-/* Narrows the view to a part of its channels; *from: the first of them. 0 when there are none. */
-static int64_t narrow(scene *s, const sheaf_flag_share *share, int64_t *from, sheaf_error *err) {
+int64_t sheaf_flag_scene_narrow(scene *s, const sheaf_flag_share *share, int64_t *from,
+                                sheaf_error *err) {
   const int64_t nchan = sheaf_flag_view_channels(&s->view);
   if (share->of == 1) return *from = 0, nchan;
   /* of full vectors */
@@ -522,7 +506,7 @@ static int64_t narrow(scene *s, const sheaf_flag_share *share, int64_t *from, sh
       share->part + 1 < share->of ? nchan * (share->part + 1) / share->of / 16 * 16 : nchan;
   *from = nchan * share->part / share->of / 16 * 16;
   const int64_t n = to - *from;
-  int32_t *chan = scratch(s->pass, PART, (size_t)(n + 1) * sizeof *chan, err);
+  int32_t *chan = scratch(s->pass, SHEAF_FLAG_PART, (size_t)(n + 1) * sizeof *chan, err);
   if (!chan) return SHEAF_ERR_NOMEM;
   for (int64_t i = 0; i < n; i++)
     chan[i] = s->view.chan ? s->view.chan[*from + i] : (int32_t)(*from + i);
@@ -538,7 +522,7 @@ static int sum_up(scene *s, const sheaf_flag_quantity *q, int nq, sheaf_error *e
   int64_t from;
   if (!sheaf_flag_tally_channels(t, nchan, err)) return SHEAF_ERR_NOMEM;
   scene part = *s;
-  const int64_t n = narrow(&part, s->pass->share, &from, err);
+  const int64_t n = sheaf_flag_scene_narrow(&part, s->pass->share, &from, err);
   if (n <= 0) return (int)n;
   double *sum = t->memory + from;
   const sheaf_flag_sums time = {sum, sum + nchan}, freq = {sum + 2 * nchan, sum + 3 * nchan};
@@ -575,7 +559,7 @@ static int tally_all(scene *s, const sheaf_flag_quantity *q, int nq, sheaf_error
 static int tally_up(scene *s, sheaf_error *err) {
   sheaf_flag_quantity q[SHEAF_FLAG_QUANTITIES];
   const sheaf_flag_share *share = s->pass->share;
-  const int nq = quantities_of(s, q);
+  const int nq = sheaf_flag_scene_quantities(s, q);
   if (nq == 0 || sheaf_flag_view_channels(&s->view) == 0) return 0;
   if (share->medians && share->of == 1) return tally_all(s, q, nq, err);
   void *memory = kernel_scratch(s, nq, err);
@@ -588,73 +572,88 @@ static int tally_up(scene *s, sheaf_error *err) {
 /* What a function does with a scene. */
 typedef int act(scene *s, sheaf_error *err);
 
-/* Runs `what` on averages of the scene, and lets their flags come back. */
-static int on_averages(scene *s, const float *data, const float *related, int real, act *what,
-                       sheaf_error *err) {
+int sheaf_flag_scene_average(scene *s, const float *related, sheaf_flag_averages *in,
+                             sheaf_flag_averaged *out, scene *inner, sheaf_error *err) {
   const sheaf_flag_agent *a = s->agent;
   const sheaf_flag_block *b = s->block;
-  sheaf_flag_averages in = {.rows = &b->rows,
-                            .nchan = b->nchan,
-                            .ncorr = b->ncorr,
-                            .data = data,
-                            .minus = related,
-                            .real = real,
-                            .flag = a->mode == SHEAF_FLAG_RFLAG ? b->original : b->flag,
-                            .source = a->source,
-                            .weight = column(b, SHEAF_FLAG_COL_WEIGHT),
-                            .weight_spectrum = column(b, SHEAF_FLAG_COL_WEIGHT_SPECTRUM),
-                            .sigma = column(b, SHEAF_FLAG_COL_SIGMA),
-                            .sigma_spectrum = column(b, SHEAF_FLAG_COL_SIGMA_SPECTRUM),
-                            .chan = s->chan,
-                            .nsel = s->nsel,
-                            .row = s->row,
-                            .n = s->n,
-                            .maps = s->maps.nmap ? &s->maps : NULL,
-                            .channels = a->channelavg,
-                            .chanbin = sheaf_flag_averages_bin(a, b->rows.spw),
-                            .timebin = a->timeavg ? a->timebin : 0};
-  sheaf_flag_averaged out;
-  int rc = sheaf_flag_averages_make(&out, &in, err);
+  *in = (sheaf_flag_averages){.rows = &b->rows,
+                              .nchan = b->nchan,
+                              .ncorr = b->ncorr,
+                              .data = s->view.data,
+                              .minus = related,
+                              .real = s->view.real,
+                              .flag = a->mode == SHEAF_FLAG_RFLAG ? b->original : b->flag,
+                              .source = a->source,
+                              .weight = column(b, SHEAF_FLAG_COL_WEIGHT),
+                              .weight_spectrum = column(b, SHEAF_FLAG_COL_WEIGHT_SPECTRUM),
+                              .sigma = column(b, SHEAF_FLAG_COL_SIGMA),
+                              .sigma_spectrum = column(b, SHEAF_FLAG_COL_SIGMA_SPECTRUM),
+                              .chan = s->chan,
+                              .nsel = s->nsel,
+                              .row = s->row,
+                              .n = s->n,
+                              .maps = s->maps.nmap ? &s->maps : NULL,
+                              .channels = a->channelavg,
+                              .chanbin = sheaf_flag_averages_bin(a, b->rows.spw),
+                              .timebin = a->timeavg ? a->timebin : 0};
+  const int rc = sheaf_flag_averages_make(out, in, err);
   if (rc < 0) return rc;
-  scene inner = *s;
-  inner.view = out.view;
-  inner.original = out.original;
-  inner.maps = out.maps;
-  inner.row = NULL;
-  inner.n = out.n;
+  *inner = *s;
+  inner->view = out->view;
+  inner->original = out->original;
+  inner->maps = out->maps;
+  inner->row = NULL;
+  inner->n = out->n;
+  return 0;
+}
+
+/* Runs `what` on averages of the scene, and lets their flags come back. */
+static int on_averages(scene *s, const float *related, act *what, sheaf_error *err) {
+  const sheaf_flag_block *b = s->block;
+  sheaf_flag_averages in;
+  sheaf_flag_averaged out;
+  scene inner;
+  int rc = sheaf_flag_scene_average(s, related, &in, &out, &inner, err);
+  if (rc < 0) return rc;
   rc = what(&inner, err);
-  if (rc >= 0 && what == decide) sheaf_flag_averages_return(&out, &in, b->flag);
+  if (rc >= 0 && what == sheaf_flag_scene_decide) sheaf_flag_averages_return(&out, &in, b->flag);
   sheaf_flag_averages_free(&out);
   return rc;
+}
+
+int sheaf_flag_scene_data(scene *s, const float **related, sheaf_error *err) {
+  const sheaf_flag_agent *a = s->agent;
+  const int averages = a->channelavg || a->timeavg;
+  *related = NULL;
+  s->view.data = NULL;
+  s->view.real = 0;
+  if (a->mode == SHEAF_FLAG_EXTEND && !averages) return 1;
+  /* The two columns of a residual are averaged by themselves, each by its own rule. */
+  const int on_data = a->source == SHEAF_FLAG_ON_RESIDUAL_DATA && !s->block->real;
+  const int residual = averages && (on_data || a->source == SHEAF_FLAG_ON_RESIDUAL);
+  s->view.data = residual
+                     ? column(s->block, on_data ? SHEAF_FLAG_COL_DATA : SHEAF_FLAG_COL_CORRECTED)
+                     : find_data(s, &s->view.real, err);
+  if (residual) *related = column(s->block, SHEAF_FLAG_COL_MODEL);
+  if (s->view.data && (!residual || *related)) return 1;
+  return err && err->code < 0 ? err->code : 0;
 }
 
 /* The scene complete with data, then `what`. */
 static int with_data(scene *s, act *what, sheaf_error *err) {
   const sheaf_flag_agent *a = s->agent;
-  const int averages = a->channelavg || a->timeavg;
-  const int maps = a->mode != SHEAF_FLAG_CLIP || a->timeavg;
-  int real = 0, rc = maps ? choose_maps(s, err) : 0;
+  const float *related;
+  int rc = a->mode != SHEAF_FLAG_CLIP || a->timeavg ? sheaf_flag_scene_maps(s, err) : 0;
   if (rc < 0) return rc;
-  const float *data = NULL, *related = NULL;
-  if (a->mode != SHEAF_FLAG_EXTEND || averages) {
-    /* The two columns of a residual are averaged by themselves, each by its own rule. */
-    const int on_data = a->source == SHEAF_FLAG_ON_RESIDUAL_DATA && !s->block->real;
-    const int residual = averages && (on_data || a->source == SHEAF_FLAG_ON_RESIDUAL);
-    data = residual ? column(s->block, on_data ? SHEAF_FLAG_COL_DATA : SHEAF_FLAG_COL_CORRECTED)
-                    : find_data(s, &real, err);
-    if (residual) related = column(s->block, SHEAF_FLAG_COL_MODEL);
-    if (!data || (residual && !related)) return err && err->code < 0 ? err->code : 0;
-  }
-  s->view.data = data;
-  s->view.real = real;
-  return averages ? on_averages(s, data, related, real, what, err) : what(s, err);
+  rc = sheaf_flag_scene_data(s, &related, err);
+  if (rc <= 0) return rc;
+  return a->channelavg || a->timeavg ? on_averages(s, related, what, err) : what(s, err);
 }
 
 /* ---- the interface ---- */
 
-/* 1 when the command has something to do in the block. */
-static int set_scene(scene *s, sheaf_flag_pass *p, size_t number, sheaf_flag_block *b,
-                     sheaf_error *err) {
+int sheaf_flag_scene_set(scene *s, sheaf_flag_pass *p, size_t number, sheaf_flag_block *b,
+                         sheaf_error *err) {
   const sheaf_flag_agent *a = &p->agents.agent[number];
   *s = (scene){.pass = p, .number = number, .agent = a, .block = b, .original = b->original};
   s->corrs = a->corrs[b->rows.pol];
@@ -671,7 +670,7 @@ static int set_scene(scene *s, sheaf_flag_pass *p, size_t number, sheaf_flag_blo
 
 static int run_agent(sheaf_flag_pass *p, size_t number, sheaf_flag_block *b, sheaf_error *err) {
   scene s;
-  const int rc = set_scene(&s, p, number, b, err);
+  const int rc = sheaf_flag_scene_set(&s, p, number, b, err);
   if (rc <= 0) return rc;
   switch (s.agent->mode) {
     case SHEAF_FLAG_MANUAL:
@@ -684,18 +683,24 @@ static int run_agent(sheaf_flag_pass *p, size_t number, sheaf_flag_block *b, she
     case SHEAF_FLAG_TFCROP:
     case SHEAF_FLAG_RFLAG:
     case SHEAF_FLAG_EXTEND:
-      return with_data(&s, decide, err);
+      return with_data(&s, sheaf_flag_scene_decide, err);
     default:
       return run_rule(&s, err);
   }
 }
 
-int sheaf_flag_pass_run(sheaf_flag_pass *p, sheaf_flag_block *b, sheaf_error *err) {
+int sheaf_flag_pass_run_some(sheaf_flag_pass *p, sheaf_flag_block *b, size_t from, size_t to,
+                             sheaf_error *err) {
   int rc = 0;
   if (err) err->code = 0;
-  for (size_t i = 0; rc >= 0 && i < p->agents.n; i++) rc = run_agent(p, i, b, err);
-  sheaf_flag_pass_forget(p);
+  for (size_t i = from; rc >= 0 && i < to; i++) rc = run_agent(p, i, b, err);
   return rc < 0 ? rc : 0;
+}
+
+int sheaf_flag_pass_run(sheaf_flag_pass *p, sheaf_flag_block *b, sheaf_error *err) {
+  const int rc = sheaf_flag_pass_run_some(p, b, 0, p->agents.n, err);
+  sheaf_flag_pass_forget(p);
+  return rc;
 }
 
 static double dev_of(const sheaf_flag_devs *d, int32_t field, int32_t spw) {
@@ -713,20 +718,24 @@ void sheaf_flag_pass_reset(sheaf_flag_pass *p) {
   }
 }
 
+int sheaf_flag_pass_tallies(sheaf_flag_pass *p, size_t number, const sheaf_flag_block *b) {
+  const sheaf_flag_agent *a = &p->agents.agent[number];
+  sheaf_flag_tally *t = &p->tally[number];
+  if (a->mode != SHEAF_FLAG_RFLAG) return 0;
+  t->time = dev_of(&a->rflag.timedev, b->rows.field[0], b->rows.spw);
+  t->freq = dev_of(&a->rflag.freqdev, b->rows.field[0], b->rows.spw);
+  return !(t->time > 0 && t->freq > 0);
+}
+
 int sheaf_flag_pass_tally(sheaf_flag_pass *p, sheaf_flag_block *b, const sheaf_flag_share *share,
                           sheaf_error *err) {
   if (share->medians) sheaf_flag_pass_forget(p);
   p->share = share;
   if (err) err->code = 0;
   for (size_t i = 0; i < p->agents.n; i++) {
-    const sheaf_flag_agent *a = &p->agents.agent[i];
     scene s;
-    if (a->mode != SHEAF_FLAG_RFLAG) continue;
-    sheaf_flag_tally *t = &p->tally[i];
-    t->time = dev_of(&a->rflag.timedev, b->rows.field[0], b->rows.spw);
-    t->freq = dev_of(&a->rflag.freqdev, b->rows.field[0], b->rows.spw);
-    if (t->time > 0 && t->freq > 0) continue;
-    int rc = set_scene(&s, p, i, b, err);
+    if (!sheaf_flag_pass_tallies(p, i, b)) continue;
+    int rc = sheaf_flag_scene_set(&s, p, i, b, err);
     if (rc > 0) rc = with_data(&s, tally_up, err);
     if (rc < 0) return rc;
   }
@@ -745,7 +754,7 @@ int sheaf_flag_pass_settle(sheaf_flag_pass *p, int32_t field, int32_t spw, sheaf
     t->time = dev_of(&a->rflag.timedev, field, spw);
     t->freq = dev_of(&a->rflag.freqdev, field, spw);
     if (!t->memory || (t->time > 0 && t->freq > 0)) continue;
-    double *memory = scratch(p, KERNEL, (size_t)t->nchan * 2 * sizeof *memory + 64, err);
+    double *memory = scratch(p, SHEAF_FLAG_KERNEL, (size_t)t->nchan * 2 * sizeof *memory + 64, err);
     if (!memory) return SHEAF_ERR_NOMEM;
     const sheaf_flag_sums time = {t->memory, t->memory + t->nchan},
                           freq = {t->memory + 2 * t->nchan, t->memory + 3 * t->nchan};

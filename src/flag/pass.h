@@ -60,7 +60,7 @@ typedef struct sheaf_flag_pass {
   struct {
     void *memory;
     size_t size;
-  } scratch[12];
+  } scratch[16];
 } sheaf_flag_pass;
 
 /* `value`: of sheaf_flag_compile_all, with tables; must outlive the pass. */

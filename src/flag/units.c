@@ -7,9 +7,11 @@
 
 #include "base/cancel.h"
 #include "base/keysort.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "base/value.h"
 #include "flag/loader.h"
+#include "flag/long.h"
 #include "flag/pass.h"
 #include "flag/patch.h"
 #include "flag/records.h"
@@ -246,6 +248,7 @@ typedef struct piece {
   sheaf_flag_block block;
   sheaf_flag_maps maps;
   int64_t n;
+  int is_long; /* one baseline that is too large for memory: its cells are not read */
 } piece;
 
 static int read_records(unit *u, int64_t first, int64_t n, sheaf_error *err) {
@@ -365,7 +368,29 @@ static int load_piece(unit *u, const json_t *numbers, piece *p, sheaf_error *err
   p->n = drop_undefined(u, n, p, err);
   if (p->n <= 0) return (int)p->n;
   rc = arrange(u, p, err);
-  return rc < 0 ? rc : sheaf_flag_loader_read(u->loader, &p->block, err);
+  if (rc < 0) return rc;
+  p->is_long = sheaf_flag_long_is(&u->pass, u->loader, &p->block);
+  if (!p->is_long) return sheaf_flag_loader_read(u->loader, &p->block, err);
+  sheaf_log(SHEAF_LOG_DEBUG, "%s: baseline %d-%d with %lld rows is worked in stretches of time",
+            u->vis.path, (int)p->block.rows.ant1[0], (int)p->block.rows.ant2[0], (long long)p->n);
+  return 0;
+}
+
+static sheaf_flag_long long_of(unit *u, piece *p) {
+  return (sheaf_flag_long){.pass = &u->pass,
+                           .loader = u->loader,
+                           .whole = &p->block,
+                           .folder = sheaf_value_str(u->common, "folder", "")};
+}
+
+static int tally_piece(unit *u, piece *p, const sheaf_flag_share *share, sheaf_error *err) {
+  if (!p->is_long) return sheaf_flag_pass_tally(&u->pass, &p->block, share, err);
+  const sheaf_flag_long work = long_of(u, p);
+  return sheaf_flag_long_tally(&work, share, err);
+}
+
+static int patch_stretch(void *user, const sheaf_flag_block *block, sheaf_error *err) {
+  return patch_block(user, block, err);
 }
 
 static int number_of(const json_t *numbers, size_t k) {
@@ -373,8 +398,11 @@ static int number_of(const json_t *numbers, size_t k) {
 }
 
 static int run_piece(unit *u, piece *p, sheaf_error *err) {
-  const int rc = sheaf_flag_pass_run(&u->pass, &p->block, err);
+  const sheaf_flag_long work = long_of(u, p);
+  const int rc = p->is_long ? sheaf_flag_long_run(&work, patch_stretch, u, err)
+                            : sheaf_flag_pass_run(&u->pass, &p->block, err);
   sheaf_progress_add(p->n);
+  if (p->is_long) return rc;
   return rc < 0 ? rc : patch_block(u, &p->block, err);
 }
 
@@ -411,7 +439,7 @@ static int run_buffer(unit *u, const json_t *pieces, size_t from, size_t to, she
   sheaf_flag_pass_reset(&u->pass);
   for (size_t i = from; tally && i < to; i++) {
     SHEAF_TRY(load_piece(u, json_array_get(pieces, i), &p, err));
-    if (p.n) SHEAF_TRY(sheaf_flag_pass_tally(&u->pass, &p.block, &everything, err));
+    if (p.n) SHEAF_TRY(tally_piece(u, &p, &everything, err));
     loaded = to - from == 1;
   }
   SHEAF_TRY(collect_sums(u, sums, err));
@@ -441,7 +469,7 @@ static int calculate(unit *u, const json_t *pieces, sheaf_error *err) {
   for (size_t i = 0; !sums && i < json_array_size(pieces); i++) {
     piece p;
     SHEAF_TRY(load_piece(u, json_array_get(pieces, i), &p, err));
-    if (p.n) SHEAF_TRY(sheaf_flag_pass_tally(&u->pass, &p.block, &everything, err));
+    if (p.n) SHEAF_TRY(tally_piece(u, &p, &everything, err));
     sheaf_progress_add(p.n);
   }
   SHEAF_TRY(collect_sums(u, sums, err));
@@ -530,7 +558,7 @@ int sheaf_flag_unit_medians(const json_t *common, const json_t *args, json_t **v
     piece p;
     rc = load_piece(&u, numbers, &p, err);
     if (rc < 0 || p.n == 0) continue;
-    rc = sheaf_flag_pass_tally(&u.pass, &p.block, &medians, err);
+    rc = tally_piece(&u, &p, &medians, err);
     if (rc >= 0) rc = sheaf_flag_medians_write(&u.pass, medians_path(&u, numbers, path), err);
     sheaf_progress_add(p.n);
   }
@@ -555,7 +583,7 @@ int sheaf_flag_unit_sums(const json_t *common, const json_t *args, json_t **valu
     rc = load_piece(&u, numbers, &p, err);
     if (rc < 0 || p.n == 0) continue;
     rc = sheaf_flag_medians_read(&u.pass, medians_path(&u, numbers, path), err);
-    if (rc >= 0) rc = sheaf_flag_pass_tally(&u.pass, &p.block, &share, err);
+    if (rc >= 0) rc = tally_piece(&u, &p, &share, err);
     n += p.n;
     sheaf_progress_add(n / share.of);
     n %= share.of;

@@ -12,6 +12,7 @@ typedef struct plane {
   int32_t *times;       /* [line]: flagged times */
   uint8_t *few, *grown; /* [line] */
   int64_t nrow, nchan, ncorr, line;
+  int64_t from, to, whole; /* rows that are counted and stored; rows of the map */
   int32_t corr[64]; /* the correlations */
 } plane;
 
@@ -45,7 +46,7 @@ static void plane_load(const plane *k, const sheaf_flag_view *v, const int64_t *
 
 static int64_t plane_store(const plane *k, const sheaf_flag_view *v, const int64_t *row) {
   int64_t total = 0;
-  for (int64_t t = 0; t < k->nrow; t++) {
+  for (int64_t t = k->from; t < k->to; t++) {
     const uint8_t *from = k->flag + t * k->line;
     int64_t new = 0;
     if (whole_rows(k, v)) {
@@ -103,9 +104,8 @@ static void grow_neighbours(const plane *k, const sheaf_flag_extend_options *o) 
 
 /* How often each place of a line is flagged: in bytes for as long as they hold it. */
 static void count_times(const plane *k) {
-  memset(k->times, 0, sizeof *k->times * (size_t)k->line);
-  for (int64_t t = 0; t < k->nrow;) {
-    const int64_t end = k->nrow - t < 255 ? k->nrow : t + 255;
+  for (int64_t t = k->from; t < k->to;) {
+    const int64_t end = k->to - t < 255 ? k->to : t + 255;
     uint8_t *restrict few = k->few;
     memset(few, 0, (size_t)k->line);
     for (; t < end; t++) {
@@ -131,7 +131,7 @@ static void grow_freq(const plane *k, double growfreq) {
 static void grow_time(const plane *k, double growtime) {
   int any = 0;
   for (int64_t i = 0; i < k->line; i++) {
-    k->grown[i] = 100.0 * (double)k->times[i] / (double)k->nrow >= growtime;
+    k->grown[i] = 100.0 * (double)k->times[i] / (double)k->whole >= growtime;
     any |= k->grown[i];
   }
   for (int64_t t = 0; any && t < k->nrow; t++) merge(k->flag + t * k->line, k->grown, k->line);
@@ -155,7 +155,10 @@ static int64_t extend_map(const plane *k, const sheaf_flag_view *view, const int
   plane_load(k, view, row);
   if (!sheaf_flag_any(k->flag, (size_t)(k->nrow * k->line))) return 0;
   if (o->flagneartime || o->flagnearfreq || o->growaround) grow_neighbours(k, o);
-  if (o->growtime > 0.0) count_times(k); /* before any growth */
+  if (o->growtime > 0.0) { /* before any growth */
+    memset(k->times, 0, sizeof *k->times * (size_t)k->line);
+    count_times(k);
+  }
   if (o->growfreq > 0.0) grow_freq(k, o->growfreq);
   if (o->growtime > 0.0) grow_time(k, o->growtime);
   if (o->extendpols && k->ncorr > 1) grow_corrs(k);
@@ -169,24 +172,69 @@ static int map_has_flags(const sheaf_flag_view *view, const int64_t *row, int64_
   return 0;
 }
 
-int64_t sheaf_flag_extend(const sheaf_flag_view *view, const sheaf_flag_maps *maps,
-                          const sheaf_flag_extend_options *options, void *scratch) {
+static plane plane_make(const sheaf_flag_view *view, const sheaf_flag_extend_options *options,
+                        int64_t nrow, void *scratch) {
   plane k = {.nchan = sheaf_flag_view_channels(view)};
-  int64_t nset = 0;
   for (int p = 0; p < view->ncorr && p < 64; p++)
     if (options->corrs >> p & 1) k.corr[k.ncorr++] = p;
   k.line = k.nchan * k.ncorr;
-  if (k.line <= 0) return 0;
-  const size_t cells = (size_t)(sheaf_flag_maps_longest(maps) * k.line);
+  if (k.line <= 0) return k;
+  const size_t cells = (size_t)(nrow * k.line);
   k.flag = sheaf_flag_scratch_take(&scratch, cells);
   k.more = sheaf_flag_scratch_take(&scratch, cells);
   k.times = sheaf_flag_scratch_take(&scratch, sizeof *k.times * (size_t)k.line);
   k.few = sheaf_flag_scratch_take(&scratch, (size_t)k.line);
   k.grown = sheaf_flag_scratch_take(&scratch, (size_t)k.line);
+  return k;
+}
+
+int64_t sheaf_flag_extend(const sheaf_flag_view *view, const sheaf_flag_maps *maps,
+                          const sheaf_flag_extend_options *options, void *scratch) {
+  plane k = plane_make(view, options, sheaf_flag_maps_longest(maps), scratch);
+  int64_t nset = 0;
+  if (k.line <= 0) return 0;
   for (int64_t m = 0; m < maps->nmap; m++) {
     const int64_t *row = maps->row + maps->start[m];
-    k.nrow = maps->start[m + 1] - maps->start[m];
+    k.nrow = k.to = k.whole = maps->start[m + 1] - maps->start[m];
     if (map_has_flags(view, row, k.nrow)) nset += extend_map(&k, view, row, options);
   }
   return nset;
+}
+
+/* ---- in stretches ---- */
+
+static plane plane_stretch(const sheaf_flag_view *view, const sheaf_flag_maps *maps,
+                           const sheaf_flag_extend_options *options,
+                           const sheaf_flag_stretch *stretch, int32_t *times, void *scratch) {
+  const int64_t nrow = maps->start[1] - maps->start[0];
+  plane k = plane_make(view, options, nrow, scratch);
+  k.times = times;
+  k.nrow = nrow;
+  k.from = stretch->from;
+  k.to = stretch->to;
+  k.whole = stretch->nrow;
+  if (k.line > 0) plane_load(&k, view, maps->row + maps->start[0]);
+  return k;
+}
+
+int64_t sheaf_flag_extend_look(const sheaf_flag_view *view, const sheaf_flag_maps *maps,
+                               const sheaf_flag_extend_options *options,
+                               const sheaf_flag_stretch *stretch, int32_t *times, void *scratch) {
+  const plane k = plane_stretch(view, maps, options, stretch, times, scratch);
+  if (k.line <= 0) return 0;
+  if (options->flagneartime || options->flagnearfreq || options->growaround)
+    grow_neighbours(&k, options);
+  if (options->growtime > 0.0) count_times(&k);
+  return plane_store(&k, view, maps->row + maps->start[0]);
+}
+
+int64_t sheaf_flag_extend_grow(const sheaf_flag_view *view, const sheaf_flag_maps *maps,
+                               const sheaf_flag_extend_options *options,
+                               const sheaf_flag_stretch *stretch, int32_t *times, void *scratch) {
+  const plane k = plane_stretch(view, maps, options, stretch, times, scratch);
+  if (k.line <= 0) return 0;
+  if (options->growfreq > 0.0) grow_freq(&k, options->growfreq);
+  if (options->growtime > 0.0) grow_time(&k, options->growtime);
+  if (options->extendpols && k.ncorr > 1) grow_corrs(&k);
+  return plane_store(&k, view, maps->row + maps->start[0]);
 }

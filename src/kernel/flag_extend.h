@@ -21,4 +21,16 @@ size_t sheaf_flag_extend_scratch(int64_t nrow, int64_t nchan, int64_t ncorr);
 int64_t sheaf_flag_extend(const sheaf_flag_view *view, const sheaf_flag_maps *maps,
                           const sheaf_flag_extend_options *options, void *scratch);
 
+/* The same on one map that is worked on stretch by stretch (flag_view.h): each stretch to _look, with
+ * one row more on both sides where there is one, whose flags are as they were before; then each to
+ * _grow, without more rows. times: [channels][correlations] that take part, zeros at first; _look
+ * counts in it, and _grow wants the counts of all stretches. Scratch is that of sheaf_flag_extend for
+ * the rows of a stretch. */
+int64_t sheaf_flag_extend_look(const sheaf_flag_view *view, const sheaf_flag_maps *maps,
+                               const sheaf_flag_extend_options *options,
+                               const sheaf_flag_stretch *stretch, int32_t *times, void *scratch);
+int64_t sheaf_flag_extend_grow(const sheaf_flag_view *view, const sheaf_flag_maps *maps,
+                               const sheaf_flag_extend_options *options,
+                               const sheaf_flag_stretch *stretch, int32_t *times, void *scratch);
+
 #endif

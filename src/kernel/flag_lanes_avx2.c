@@ -12,6 +12,11 @@
 const sheaf_flag_variant sheaf_flag_variant_avx2 = {
     .name = "avx2",
     .tfcrop = tfcrop,
+    .crop_means = crop_means,
+    .crop_fit = crop_fit,
+    .crop_flag = crop_stretch_flag,
+    .crop_times = crop_times,
+    .crop_marks = crop_marks,
     .statistics = statistics,
     .apply = apply,
     .clip = clip,

@@ -10,6 +10,11 @@
 const sheaf_flag_variant sheaf_flag_variant_plain = {
     .name = "plain",
     .tfcrop = tfcrop,
+    .crop_means = crop_means,
+    .crop_fit = crop_fit,
+    .crop_flag = crop_stretch_flag,
+    .crop_times = crop_times,
+    .crop_marks = crop_marks,
     .statistics = statistics,
     .apply = apply,
     .clip = clip,

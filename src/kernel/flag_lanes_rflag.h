@@ -20,6 +20,7 @@ typedef struct stats {
   source s;
   const int64_t *row; /* [nrow] of the map */
   int64_t nrow, spectrum0;
+  sheaf_flag_stretch at; /* the rows of the map that are worked on */
   float *re, *im;
   uint8_t *flag; /* 1 in what fills the last vector */
   uint8_t *thit,
@@ -120,9 +121,11 @@ static void stats_row(const stats *k, int64_t t) {
   }
 }
 
-static void stats_map(stats *k, const sheaf_flag_maps *maps, int64_t m) {
+static void stats_map(stats *k, const sheaf_flag_maps *maps, int64_t m,
+                      const sheaf_flag_stretch *stretch) {
   k->row = maps->row + maps->start[m];
   k->nrow = maps->start[m + 1] - maps->start[m];
+  k->at = stretch ? *stretch : (sheaf_flag_stretch){.nrow = k->nrow, .to = k->nrow};
   k->spectrum0 = (maps->start[m] - maps->start[0]) * k->s.nquantity;
   for (int64_t t = 0; t < k->nrow; t++) {
     if (t + 1 < k->nrow) source_prefetch(&k->s, k->row[t + 1]);
@@ -143,7 +146,7 @@ static inline float key_value(int32_t key) {
 
 /* Keys of one part of rows t.., [channel][LANES]; returns how many take part. */
 LANES_INLINE li key_tile(const stats *k, int q, int64_t t, const float *plane) {
-  const int64_t rows = k->nrow - t < LANES ? k->nrow - t : LANES;
+  const int64_t rows = k->at.to - t < LANES ? k->at.to - t : LANES;
   li count = {0};
   for (int64_t c = 0; c < k->s.columns; c += LANES) {
     lf v[LANES];
@@ -201,7 +204,7 @@ static void tile_medians(const stats *k, int q, int64_t t, const float *plane, d
   const li place = (li_pick(count == 0, li_all(1), count) - 1) / 2;
   const li low = key_select(k->tile, k->s.nchan, place);
   const li high = key_next(k->tile, k->s.nchan, low, place);
-  for (int l = 0; l < LANES && t + l < k->nrow; l++) {
+  for (int l = 0; l < LANES && t + l < k->at.to; l++) {
     double m = 0.0, s = 1000.0;
     if (count[l]) {
       const double a = (double)key_value(low[l]), b = (double)key_value(high[l]);
@@ -217,8 +220,8 @@ static void tile_medians(const stats *k, int q, int64_t t, const float *plane, d
 static void map_spectra(const stats *k, sheaf_flag_spectrum *out) {
   const int nq = k->s.nquantity, step = 4 * nq;
   for (int q = 0; q < nq; q++)
-    for (int64_t t = 0; t < k->nrow; t += LANES) {
-      sheaf_flag_spectrum *first = out + k->spectrum0 + t * nq + q;
+    for (int64_t t = k->at.from; t < k->at.to; t += LANES) {
+      sheaf_flag_spectrum *first = out + k->spectrum0 + (t - k->at.from) * nq + q;
       tile_medians(k, q, t, k->re, &first->re, &first->spread_re, step);
       tile_medians(k, q, t, k->im, &first->im, &first->spread_im, step);
     }
@@ -261,9 +264,19 @@ LANES_INLINE ld window_rms(const window_sample *w, int64_t half, ld *n) {
   return ld_sqrt(x + y);
 }
 
-/* Rows on both sides of a window's centre. */
-static int64_t window_half(int64_t nrow, int winsize) {
-  return ((nrow > winsize ? winsize : nrow) - 1) / 2;
+/* Rows on both sides of a window's centre, and the rows that are such centres. */
+typedef struct windows {
+  int64_t half, from, to;
+} windows;
+
+static windows windows_of(const stats *k, int winsize) {
+  const int64_t nrow = k->at.nrow;
+  windows w = {.half = ((nrow > winsize ? winsize : nrow) - 1) / 2};
+  w.from = w.half - k->at.first;
+  w.to = nrow - w.half - k->at.first;
+  if (w.from < k->at.from) w.from = k->at.from;
+  if (w.to > k->at.to) w.to = k->at.to;
+  return w;
 }
 
 /* Sums of the run are padded to full vectors while they are added to. */
@@ -280,15 +293,15 @@ static void sums_end(const stats *k, const sheaf_flag_sums *sums) {
 }
 
 static void map_time(const stats *k, int winsize, const sheaf_flag_sums *sums) {
-  const int64_t half = window_half(k->nrow, winsize);
+  const windows w = windows_of(k, winsize);
   sums_begin(k, sums);
   for (int64_t c = 0; c < k->s.nchan; c += HALF) {
     ld sum = ld_load(k->sum + c), count = ld_load(k->count + c);
     window_samples(k, c);
-    for (int64_t t = half; t < k->nrow - half; t++)
+    for (int64_t t = w.from; t < w.to; t++)
       for (int q = 0; q < k->s.nquantity; q++) {
         ld n;
-        const ld rms = window_rms(k->window + stats_line(k, q, t - half), half, &n);
+        const ld rms = window_rms(k->window + stats_line(k, q, t - w.half), w.half, &n);
         sum += ld_keep(rms, n > 0.0);
         count += ld_keep(ld_all(1.0), n > 0.0);
       }
@@ -304,9 +317,9 @@ static void map_freq(const stats *k, const sheaf_flag_spectrum *medians,
   sums_begin(k, sums);
   for (int64_t c = 0; c < k->s.nchan; c += HALF) {
     ld sum = ld_load(k->sum + c), count = ld_load(k->count + c);
-    for (int64_t t = 0; t < k->nrow; t++)
+    for (int64_t t = k->at.from; t < k->at.to; t++)
       for (int q = 0; q < nq; q++) {
-        const sheaf_flag_spectrum *middle = medians + k->spectrum0 + t * nq + q;
+        const sheaf_flag_spectrum *middle = medians + k->spectrum0 + (t - k->at.from) * nq + q;
         const size_t cell = stats_cell(k, q, t, c);
         const ld re = lanes_widen(k->re + cell), im = lanes_widen(k->im + cell);
         const ll use = ~(lanes_half_mask(k->flag + cell) | (re != re) | (im != im));
@@ -325,7 +338,7 @@ static void statistics(const sheaf_flag_view *view, const uint8_t *original,
                        int nquantity, const sheaf_flag_statistics *out, void *scratch) {
   stats k = stats_make(view, original, maps, quantity, nquantity, scratch);
   for (int64_t m = 0; m < maps->nmap; m++) {
-    stats_map(&k, maps, m);
+    stats_map(&k, maps, m, out->stretch);
     if (out->medians) map_spectra(&k, out->spectra);
     if (out->time) map_time(&k, out->winsize, out->time);
     if (out->freq) map_freq(&k, out->spectra, out->freq);
@@ -339,13 +352,13 @@ static inline void hit_bits(unsigned bits, uint8_t *hit, uint8_t *any) {
 }
 
 static void apply_time(const stats *k, const sheaf_flag_rflag_options *o) {
-  const int64_t half = window_half(k->nrow, o->winsize);
+  const windows w = windows_of(k, o->winsize);
   for (int64_t c = 0; c < k->s.nchan; c += HALF) {
     window_samples(k, c);
     for (int q = 0; q < k->s.nquantity; q++)
-      for (int64_t t = half; t < k->nrow - half; t++) {
+      for (int64_t t = w.from; t < w.to; t++) {
         ld n;
-        const ld rms = window_rms(k->window + stats_line(k, q, t - half), half, &n);
+        const ld rms = window_rms(k->window + stats_line(k, q, t - w.half), w.half, &n);
         hit_bits(lanes_half_bits((rms > o->noise) & (n > 0.0)), k->thit + stats_cell(k, q, t, c),
                  k->tany + stats_line(k, q, t));
       }
@@ -391,7 +404,7 @@ static int64_t apply_line(const stats *k, int q, int64_t t, const uint8_t *hit) 
 static int64_t apply_map(const stats *k, const sheaf_flag_spectrum *medians,
                          const sheaf_flag_rflag_options *o) {
   const int nq = k->s.nquantity;
-  const int64_t half = window_half(k->nrow, o->winsize);
+  const int64_t half = windows_of(k, o->winsize).half;
   const size_t lines = (size_t)(k->nrow * nq), cells = lines * (size_t)k->s.columns;
   int64_t nset = 0;
   memset(k->thit, 0, cells);
@@ -399,9 +412,10 @@ static int64_t apply_map(const stats *k, const sheaf_flag_spectrum *medians,
   memset(k->tany, 0, lines);
   memset(k->sany, 0, lines);
   if (o->noise > 0.0) apply_time(k, o);
-  for (int64_t t = 0; o->cut > 0.0 && t < k->nrow; t++)
-    for (int q = 0; q < nq; q++) apply_spectrum(k, o, q, t, medians + k->spectrum0 + t * nq + q);
-  for (int64_t t = 0; t < k->nrow; t++) {
+  for (int64_t t = k->at.from; o->cut > 0.0 && t < k->at.to; t++)
+    for (int q = 0; q < nq; q++)
+      apply_spectrum(k, o, q, t, medians + k->spectrum0 + (t - k->at.from) * nq + q);
+  for (int64_t t = k->at.from; t < k->at.to; t++) {
     for (int q = 0; q < nq; q++)
       for (int64_t w = t - half; k->tany[stats_line(k, q, t)] && w <= t + half; w++)
         nset += apply_line(k, q, w, k->thit + stats_cell(k, q, t, 0));
@@ -420,7 +434,7 @@ static int64_t apply(const sheaf_flag_view *view, const uint8_t *original,
   int64_t nset = 0;
   if (!(options->noise > 0.0) && !(options->cut > 0.0)) return 0;
   for (int64_t m = 0; m < maps->nmap; m++) {
-    stats_map(&k, maps, m);
+    stats_map(&k, maps, m, options->stretch);
     nset += apply_map(&k, medians, options);
   }
   return nset;

@@ -25,27 +25,32 @@ typedef struct crop {
   float *tile;  /* [axis][LANES] */
   lf *mean, *fit;
   li *flag; /* [block of series][axis][LANES] */
+  int marks_only; /* outliers are marked in the plane, and not flagged */
 } crop;
 
 static float *crop_plane(const crop *k, int series) {
   return k->plane + series * k->nrow * k->s.columns;
 }
 
+/* Adds channels c.. of all rows. */
+LANES_INLINE void add_rows(const crop *k, int series, int64_t c, lf *sum, li *count) {
+  const float *plane = crop_plane(k, series) + c;
+  for (int64_t t = 0; t < k->nrow; t++) {
+    const lf v = lf_load(plane + t * k->s.columns);
+    const li use = (li)v != FLAGGED;
+    *sum += lf_keep(v, use);
+    *count -= use;
+  }
+}
+
 /* Column `lane` of mean and flag: means over rows, for each channel. Returns whether there is any.
  */
 static int mean_over_rows(const crop *k, int series, float *mean, int32_t *flag) {
-  const float *plane = crop_plane(k, series);
-  const int64_t columns = k->s.columns;
   int any = 0;
-  for (int64_t c = 0; c < columns; c += LANES) {
+  for (int64_t c = 0; c < k->s.columns; c += LANES) {
     lf sum = {0};
     li count = {0};
-    for (int64_t t = 0; t < k->nrow; t++) {
-      const lf v = lf_load(plane + t * columns + c);
-      const li use = (li)v != FLAGGED;
-      sum += lf_keep(v, use);
-      count -= use;
-    }
+    add_rows(k, series, c, &sum, &count);
     const lf value = lf_keep(sum / li_float(count), count != 0);
     for (int l = 0; l < LANES && c + l < k->s.nchan; l++) {
       mean[(c + l) * LANES] = value[l];
@@ -156,7 +161,7 @@ static void crop_mark(crop *k, int series, int64_t t, int64_t c) {
   const int map = series / k->s.nquantity, q = series % k->s.nquantity;
   float *value = crop_plane(k, series) + t * k->s.columns + c;
   *value = value_none();
-  k->nset += source_set(&k->s, k->s.quantity + q, k->row[map * k->nrow + t], c);
+  if (!k->marks_only) k->nset += source_set(&k->s, k->s.quantity + q, k->row[map * k->nrow + t], c);
 }
 
 /* Statistics of the tile at (t, c), and their flags. */
@@ -277,6 +282,109 @@ static int64_t tfcrop(const sheaf_flag_view *view, const sheaf_flag_maps *maps,
     if (k.nrow) crop_group(&k, op);
   }
   return k.nset;
+}
+
+/* ---- in stretches (flag_tfcrop.h) ---- */
+
+/* Rows of a stretch, with their values in the planes. */
+static crop crop_stretch(const sheaf_flag_crop *c, const sheaf_flag_view *view,
+                         const sheaf_flag_maps *maps) {
+  crop k = {.s = source_make(view, view->flag, c->quantity, c->nquantity),
+            .options = c->options,
+            .row = maps->row + maps->start[0],
+            .nrow = maps->start[1] - maps->start[0],
+            .nmap = 1,
+            .plane = c->values,
+            .tile = c->tile};
+  k.s.columns = c->columns;
+  for (int64_t t = 0; t < k.nrow; t++) {
+    if (t + 1 < k.nrow) source_prefetch(&k.s, k.row[t + 1]);
+    source_values(&k.s, k.row[t], c->op, k.plane + t * k.s.columns, k.nrow * k.s.columns);
+  }
+  return k;
+}
+
+static void crop_means(sheaf_flag_crop *c, const sheaf_flag_view *view, const sheaf_flag_maps *maps,
+                       int64_t row0) {
+  const crop k = crop_stretch(c, view, maps);
+  for (int q = 0; q < c->nquantity; q++) {
+    if (!c->along_freq) {
+      const int any = mean_over_channels(&k, q, c->mean + row0 * LANES + q, c->flag + row0 * LANES + q);
+      c->any |= (any != 0) << q;
+      continue;
+    }
+    for (int64_t at = 0; at < c->columns; at += LANES) {
+      float *sums = c->sum + q * c->columns + at;
+      int32_t *counts = c->count + q * c->columns + at;
+      lf sum = lf_load(sums);
+      li count = li_load(counts);
+      add_rows(&k, q, at, &sum, &count);
+      lf_store(sums, sum);
+      li_store(counts, count);
+    }
+  }
+}
+
+static void crop_fit(sheaf_flag_crop *c) {
+  const fitting f = {.t = (lf *)(void *)c->mean,
+                     .fit = (lf *)(void *)c->fit,
+                     .flag = (li *)(void *)c->flag,
+                     .n = c->along_freq ? c->nchan : c->nrow};
+  for (int64_t i = 0; c->along_freq && i < c->nchan; i++)
+    for (int q = 0; q < c->nquantity; q++) {
+      const int32_t n = c->count[q * c->columns + i];
+      c->mean[i * LANES + q] = n ? c->sum[q * c->columns + i] / (float)n : 0.0f;
+      c->flag[i * LANES + q] = n ? 0 : -1;
+      c->any |= (n != 0) << q;
+    }
+  for (int64_t i = 0; i < f.n; i++)
+    for (int l = c->nquantity; l < LANES; l++) {
+      c->mean[i * LANES + l] = 0.0f;
+      c->flag[i * LANES + l] = -1;
+    }
+  if (c->any) fit_series(&f, c->poly, c->options->maxnpieces);
+}
+
+static int64_t crop_stretch_flag(sheaf_flag_crop *c, const sheaf_flag_view *view,
+                                 const sheaf_flag_maps *maps) {
+  if (!c->any) return 0;
+  crop k = crop_stretch(c, view, maps);
+  for (int q = 0; q < c->nquantity; q++)
+    if (c->any >> q & 1) crop_flag(&k, q, 1, c->fit + q, c->tolerance);
+  return k.nset;
+}
+
+static void crop_times(sheaf_flag_crop *c, int q, float *values, int64_t width, int64_t from) {
+  crop k = {.options = c->options,
+            .nrow = c->nrow,
+            .nmap = 1,
+            .plane = values,
+            .tile = c->tile,
+            .marks_only = 1};
+  k.s.nquantity = 1;
+  k.s.columns = width;
+  k.s.nchan = c->nchan - from < width ? c->nchan - from : width;
+  if (c->any >> q & 1) crop_flag(&k, 0, 0, c->fit + q, c->tolerance);
+}
+
+static int64_t crop_marks(const sheaf_flag_crop *c, const sheaf_flag_view *view,
+                          const sheaf_flag_maps *maps, int q, const float *values, int64_t width,
+                          int64_t from) {
+  const source s = source_make(view, view->flag, c->quantity, c->nquantity);
+  const int64_t n = maps->start[1] - maps->start[0];
+  const int64_t to = c->nchan - from < width ? c->nchan - from : width;
+  int64_t nset = 0;
+  for (int64_t t = 0; t < n; t++) {
+    const float *line = values + t * width;
+    for (int64_t i = 0; i < to; i += LANES) {
+      unsigned bits = lanes_bits((li)lf_load(line + i) == FLAGGED);
+      for (; bits; bits &= bits - 1) {
+        const int64_t at = i + __builtin_ctz(bits);
+        if (at < to) nset += source_set(&s, c->quantity + q, maps->row[maps->start[0] + t], from + at);
+      }
+    }
+  }
+  return nset;
 }
 
 #endif

@@ -48,6 +48,9 @@ typedef struct sheaf_flag_statistics {
   const sheaf_flag_sums *time; /* the rms of each window of winsize (>= 1) rows is added; or NULL */
   int winsize;
   const sheaf_flag_sums *freq; /* the distances from the medians are added; or NULL */
+  /* Of one map only a stretch is at hand, with (winsize - 1) / 2 rows more on both sides where there
+   * are as many; spectra are those of [from, to). NULL: all rows of all maps */
+  const sheaf_flag_stretch *stretch;
 } sheaf_flag_statistics;
 
 void sheaf_flag_rflag_statistics(const sheaf_flag_view *view, const uint8_t *original,
@@ -74,6 +77,9 @@ typedef struct sheaf_flag_rflag_options {
   double noise; /* threshold × timedevscale; ≤ 0 or NaN: no test */
   double cut;   /* threshold × freqdevscale; ≤ 0 or NaN: no test, and none of the spread */
   double spectralmin, spectralmax;
+  /* as in sheaf_flag_statistics: windows with their middle in [from, to), which also flag the rows
+   * around these, and spectra there */
+  const sheaf_flag_stretch *stretch;
 } sheaf_flag_rflag_options;
 
 /* Flags each map; view->flag are the flags as they are now. Returns how many flags were set new. */

@@ -18,6 +18,31 @@ int64_t sheaf_flag_tfcrop(const sheaf_flag_view *view, const sheaf_flag_maps *ma
   return sheaf_flag_variant_get(0)->tfcrop(view, maps, quantity, nquantity, op, options, scratch);
 }
 
+void sheaf_flag_crop_means(sheaf_flag_crop *crop, const sheaf_flag_view *view,
+                           const sheaf_flag_maps *maps, int64_t row0) {
+  sheaf_flag_variant_get(0)->crop_means(crop, view, maps, row0);
+}
+
+void sheaf_flag_crop_fit(sheaf_flag_crop *crop) {
+  sheaf_flag_variant_get(0)->crop_fit(crop);
+}
+
+int64_t sheaf_flag_crop_flag(sheaf_flag_crop *crop, const sheaf_flag_view *view,
+                             const sheaf_flag_maps *maps) {
+  return sheaf_flag_variant_get(0)->crop_flag(crop, view, maps);
+}
+
+void sheaf_flag_crop_times(sheaf_flag_crop *crop, int q, float *values, int64_t width,
+                           int64_t from) {
+  sheaf_flag_variant_get(0)->crop_times(crop, q, values, width, from);
+}
+
+int64_t sheaf_flag_crop_marks(const sheaf_flag_crop *crop, const sheaf_flag_view *view,
+                              const sheaf_flag_maps *maps, int q, const float *values,
+                              int64_t width, int64_t from) {
+  return sheaf_flag_variant_get(0)->crop_marks(crop, view, maps, q, values, width, from);
+}
+
 void sheaf_flag_rflag_statistics(const sheaf_flag_view *view, const uint8_t *original,
                                  const sheaf_flag_maps *maps, const sheaf_flag_quantity *quantity,
                                  int nquantity, const sheaf_flag_statistics *out, void *scratch) {

@@ -13,6 +13,12 @@ typedef struct sheaf_flag_variant {
   const char *name;
   int64_t (*tfcrop)(const sheaf_flag_view *, const sheaf_flag_maps *, const sheaf_flag_quantity *,
                     int, sheaf_flag_operator, const sheaf_flag_tfcrop_options *, void *);
+  void (*crop_means)(sheaf_flag_crop *, const sheaf_flag_view *, const sheaf_flag_maps *, int64_t);
+  void (*crop_fit)(sheaf_flag_crop *);
+  int64_t (*crop_flag)(sheaf_flag_crop *, const sheaf_flag_view *, const sheaf_flag_maps *);
+  void (*crop_times)(sheaf_flag_crop *, int, float *, int64_t, int64_t);
+  int64_t (*crop_marks)(const sheaf_flag_crop *, const sheaf_flag_view *, const sheaf_flag_maps *,
+                        int, const float *, int64_t, int64_t);
   void (*statistics)(const sheaf_flag_view *, const uint8_t *, const sheaf_flag_maps *,
                      const sheaf_flag_quantity *, int, const sheaf_flag_statistics *, void *);
   int64_t (*apply)(const sheaf_flag_view *, const uint8_t *, const sheaf_flag_maps *,

@@ -52,6 +52,13 @@ int64_t sheaf_flag_maps_build(const int32_t *ant1, const int32_t *ant2, const in
 /* Rows of the longest map. */
 int64_t sheaf_flag_maps_longest(const sheaf_flag_maps *maps);
 
+/* A map that is worked on stretch by stretch: the one list of rows that is given has rows first,
+ * first + 1, … of its `nrow` rows, and what is asked for is about the places [from, to) of the list.
+ * Those around them are only looked at. Stretches come one after the other, from the first row on. */
+typedef struct sheaf_flag_stretch {
+  int64_t nrow, first, from, to;
+} sheaf_flag_stretch;
+
 /* Sets (value 1) or clears (0) the view's channels of the correlations in `corrs` (bit c:
  * correlation c) in n rows (row[i]; NULL: 0..n-1). Returns how many flags changed. */
 int64_t sheaf_flag_fill(const sheaf_flag_view *view, const int64_t *row, int64_t n, uint64_t corrs,

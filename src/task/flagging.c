@@ -14,6 +14,7 @@
 #include "base/threads.h"
 #include "base/value.h"
 #include "flag/agent.h"
+#include "flag/average.h"
 #include "flag/commandtext.h"
 #include "flag/counts.h"
 #include "flag/loader.h"
@@ -204,9 +205,16 @@ static int64_t *row_bytes(const run *r, sheaf_error *err) {
   sheaf_flag_loader *loader = NULL;
   int64_t *bytes = calloc(r->vis.nddid + 1, sizeof *bytes);
   const int rc = bytes ? sheaf_flag_loader_open(&loader, &r->vis, &r->agents, err) : no_memory(err);
-  for (size_t i = 0; rc >= 0 && i < r->vis.nddid; i++)
-    bytes[i] = sheaf_flag_loader_bytes(loader, r->vis.nchan[r->vis.spw_of[i]],
-                                       (int64_t)r->vis.ncorr[r->vis.pol_of[i]]);
+  for (size_t i = 0; rc >= 0 && i < r->vis.nddid; i++) {
+    const int64_t nchan = r->vis.nchan[r->vis.spw_of[i]],
+                  ncorr = (int64_t)r->vis.ncorr[r->vis.pol_of[i]];
+    int64_t averages = 0;
+    for (size_t k = 0; k < r->agents.n; k++) {
+      const int64_t more = sheaf_flag_averages_bytes(&r->agents.agent[k], nchan, ncorr);
+      if (more > averages) averages = more;
+    }
+    bytes[i] = sheaf_flag_loader_bytes(loader, nchan, ncorr) + averages;
+  }
   sheaf_flag_loader_close(loader);
   if (rc >= 0) return bytes;
   free(bytes);

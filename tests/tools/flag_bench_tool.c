@@ -105,12 +105,12 @@ static void run_freq(bench *b) {
   run_statistics(b, &(sheaf_flag_statistics){.spectra = b->spectra, .freq = &b->freq});
 }
 static void run_all(bench *b) {
-  run_statistics(b, &(sheaf_flag_statistics){1, b->spectra, &b->time, 3, &b->freq});
+  run_statistics(b, &(sheaf_flag_statistics){1, b->spectra, &b->time, 3, &b->freq, NULL});
 }
 static void run_apply(bench *b) {
   const sheaf_flag_rflag_options o = {
       3, 5.0 * sheaf_flag_rflag_threshold(&b->time, b->view.nchan, b->scratch),
-      5.0 * sheaf_flag_rflag_threshold(&b->freq, b->view.nchan, b->scratch), 0.0, 1e6};
+      5.0 * sheaf_flag_rflag_threshold(&b->freq, b->view.nchan, b->scratch), 0.0, 1e6, NULL};
   b->result = (double)b->v->apply(&b->view, b->original, &b->maps, b->quantity, (int)b->view.ncorr,
                                   b->spectra, &o, b->scratch);
 }

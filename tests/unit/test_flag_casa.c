@@ -98,7 +98,7 @@ static void thresholds(const sheaf_flag_variant *v, const sheaf_flag_view *view,
     const sheaf_flag_maps some = {maps->nmap - m < 3 ? maps->nmap - m : 3, maps->start + m,
                                   maps->row};
     sheaf_flag_spectrum *here = spectra + (maps->start[m] - maps->start[0]) * nq;
-    const sheaf_flag_statistics out = {1, here, &time, winsize, &freq};
+    const sheaf_flag_statistics out = {1, here, &time, winsize, &freq, NULL};
     v->statistics(view, k->flag, &some, q, nq, &out, memory);
   }
   case_scratch_free(memory);

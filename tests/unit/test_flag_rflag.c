@@ -179,7 +179,7 @@ static void statistics(const sheaf_flag_variant *v, rflag_case *r, int64_t block
   for (int64_t m = 0; m < k->nmap; m += block) {
     const sheaf_flag_maps some = {k->nmap - m < block ? k->nmap - m : block, k->start + m, k->row};
     sheaf_flag_spectrum *spectra = r->spectra + k->start[m] * r->nq;
-    const sheaf_flag_statistics out = {1, spectra, &time, r->winsize, &freq};
+    const sheaf_flag_statistics out = {1, spectra, &time, r->winsize, &freq, NULL};
     v->statistics(&view, k->flag, &some, r->q, r->nq, &out, memory);
   }
   case_scratch_free(memory);
@@ -243,7 +243,7 @@ static void test_random(void **state) {
           turn % 10 == 1 ? 0.1
           : turn % 2     ? -1.0
                          : 0.0,
-          turn % 10 == 2 ? 100.0 : 1e6};
+          turn % 10 == 2 ? 100.0 : 1e6, NULL};
       run_apply(v, &r, &o);
     }
     for (int i = 0; i < 4; i++) free(sums[i]);
@@ -317,7 +317,7 @@ static void test_off(void **state) {
   const double off[] = {0.0, -1.0, NAN};
   statistics(sheaf_flag_variant_get(0), &r, 1);
   for (int i = 0; i < 3; i++) {
-    const sheaf_flag_rflag_options o = {3, off[i], off[i], 1.0, 2.0};
+    const sheaf_flag_rflag_options o = {3, off[i], off[i], 1.0, 2.0, NULL};
     const sheaf_flag_view view = case_view(&r.k);
     const sheaf_flag_maps maps = case_maps(&r.k);
     void *memory = scratch_of(&r);
