@@ -228,6 +228,52 @@ static void naive_extend(const flag_case *k, const int64_t *row, int64_t n,
   free(old);
 }
 
+/* One map, stretch by stretch. */
+static int64_t extend_map_in_stretches(flag_case *k, const sheaf_flag_view *view, int64_t m,
+                                       const sheaf_flag_extend_options *o, int32_t *times) {
+  const int64_t nrow = k->start[m + 1] - k->start[m], *row = k->row + k->start[m];
+  const int64_t step = 1 + case_random(nrow);
+  const size_t cell = (size_t)(k->nchan * k->ncorr);
+  uint8_t *before = case_array(cell, 1);
+  void *memory = case_scratch(
+      sheaf_flag_extend_scratch(step + 2 < nrow ? step + 2 : nrow, k->nchan, k->ncorr));
+  int64_t n = 0;
+  memset(times, 0, sizeof *times * cell);
+  for (int look = 1; look >= 0; look--)
+    for (int64_t t = 0; t < nrow; t += step) {
+      const int64_t to = t + step < nrow ? t + step : nrow;
+      const int64_t first = look && t ? t - 1 : t, end = look && to < nrow ? to + 1 : to;
+      const int64_t start[2] = {0, end - first};
+      const sheaf_flag_maps map = {1, start, row + first};
+      const sheaf_flag_stretch at = {
+          .nrow = nrow, .first = first, .from = t - first, .to = to - first};
+      if (!look) {
+        n += sheaf_flag_extend_grow(view, &map, o, &at, times, memory);
+        continue;
+      }
+      /* the row before as it was, for a moment */
+      uint8_t *now = case_array(cell, 1), *here = k->now + (size_t)row[first] * cell;
+      memcpy(now, here, cell);
+      if (first < t) memcpy(here, before, cell);
+      memcpy(before, k->now + (size_t)row[to - 1] * cell, cell);
+      n += sheaf_flag_extend_look(view, &map, o, &at, times, memory);
+      if (first < t) memcpy(here, now, cell);
+      free(now);
+    }
+  case_scratch_free(memory);
+  free(before);
+  return n;
+}
+
+static int64_t extend_in_stretches(flag_case *k, const sheaf_flag_extend_options *o) {
+  const sheaf_flag_view view = case_view(k);
+  int32_t *times = case_array((size_t)(k->nchan * k->ncorr), sizeof *times);
+  int64_t n = 0;
+  for (int64_t m = 0; m < k->nmap; m++) n += extend_map_in_stretches(k, &view, m, o, times);
+  free(times);
+  return n;
+}
+
 static void test_extend_random(void **state) {
   (void)state;
   for (int turn = 0; turn < 150; turn++) {
@@ -253,6 +299,8 @@ static void test_extend_random(void **state) {
     case_check_marks(&k, sheaf_flag_extend(&view, &maps, &o, memory));
     assert_memory_equal(expected, k.now, case_cells(&k));
     case_scratch_free(memory);
+    case_check_marks(&k, extend_in_stretches(&k, &o));
+    assert_memory_equal(expected, k.now, case_cells(&k));
     free(expected);
     case_free(&k);
   }

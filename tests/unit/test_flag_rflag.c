@@ -185,6 +185,81 @@ static void statistics(const sheaf_flag_variant *v, rflag_case *r, int64_t block
   case_scratch_free(memory);
 }
 
+/* A stretch of a map from row t on, with the rows that windows need around it. */
+static sheaf_flag_maps stretch_at(const rflag_case *r, int64_t m, int64_t t, int64_t step,
+                                  sheaf_flag_stretch *at, int64_t start[2]) {
+  const int64_t nrow = r->k.start[m + 1] - r->k.start[m], half = half_of(nrow, r->winsize);
+  const int64_t to = t + step < nrow ? t + step : nrow;
+  const int64_t first = t > half ? t - half : 0, end = nrow - to > half ? to + half : nrow;
+  *at = (sheaf_flag_stretch){.nrow = nrow, .first = first, .from = t - first, .to = to - first};
+  start[0] = 0;
+  start[1] = end - first;
+  return (sheaf_flag_maps){1, start, r->k.row + r->k.start[m] + first};
+}
+
+static void statistics_in_stretches(const sheaf_flag_variant *v, rflag_case *r) {
+  const flag_case *k = &r->k;
+  const sheaf_flag_view view = case_view(&r->k);
+  const sheaf_flag_sums time = {r->sums[0], r->sums[1]}, freq = {r->sums[2], r->sums[3]};
+  void *memory = scratch_of(r);
+  memset(r->spectra, 0xff, sizeof *r->spectra * (size_t)(k->nrow * r->nq));
+  for (int i = 0; i < 4; i++) memset(r->sums[i], 0, sizeof(double) * (size_t)k->nchan);
+  for (int64_t m = 0; m < k->nmap; m++) {
+    const int64_t nrow = k->start[m + 1] - k->start[m], step = 1 + case_random(nrow);
+    for (int64_t t = 0; t < nrow; t += step) {
+      sheaf_flag_stretch at;
+      int64_t start[2];
+      const sheaf_flag_maps some = stretch_at(r, m, t, step, &at, start);
+      const sheaf_flag_statistics out = {1,          r->spectra + (k->start[m] + t) * r->nq,
+                                         &time,      r->winsize,
+                                         &freq,      &at};
+      v->statistics(&view, k->flag, &some, r->q, r->nq, &out, memory);
+    }
+  }
+  case_scratch_free(memory);
+}
+
+/* Thresholds' sums, and flags, in stretches against those of whole maps. */
+static void check_stretches(const sheaf_flag_variant *v, rflag_case *r,
+                            const sheaf_flag_rflag_options *o) {
+  flag_case *k = &r->k;
+  const size_t n = case_cells(k), nchan = (size_t)k->nchan;
+  const sheaf_flag_maps maps = case_maps(k);
+  sheaf_flag_view view = case_view(k);
+  uint8_t *whole = case_array(n, 1);
+  double *sums[4];
+  void *memory = scratch_of(r);
+  for (int i = 0; i < 4; i++) {
+    sums[i] = case_array(nchan, sizeof(double));
+    memcpy(sums[i], r->sums[i], nchan * sizeof(double));
+  }
+  const int64_t nset = v->apply(&view, k->flag, &maps, r->q, r->nq, r->spectra, o, memory);
+  memcpy(whole, k->now, n);
+  statistics_in_stretches(v, r);
+  for (int i = 0; i < 4; i++) {
+    assert_memory_equal(sums[i], r->sums[i], nchan * sizeof(double));
+    free(sums[i]);
+  }
+  view = case_view(k);
+  int64_t again = 0;
+  for (int64_t m = 0; m < k->nmap; m++) {
+    const int64_t nrow = k->start[m + 1] - k->start[m], step = 1 + case_random(nrow);
+    for (int64_t t = 0; t < nrow; t += step) {
+      sheaf_flag_stretch at;
+      int64_t start[2];
+      const sheaf_flag_maps some = stretch_at(r, m, t, step, &at, start);
+      sheaf_flag_rflag_options here = *o;
+      here.stretch = &at;
+      again += v->apply(&view, k->flag, &some, r->q, r->nq, r->spectra + (k->start[m] + t) * r->nq,
+                        &here, memory);
+    }
+  }
+  assert_int_equal(again, nset);
+  assert_memory_equal(whole, k->now, n);
+  case_scratch_free(memory);
+  free(whole);
+}
+
 static void check_spectra(const rflag_case *r) {
   for (int64_t i = 0; i < r->k.nrow; i++)
     for (int q = 0; q < r->nq; q++) {
@@ -245,6 +320,7 @@ static void test_random(void **state) {
                          : 0.0,
           turn % 10 == 2 ? 100.0 : 1e6, NULL};
       run_apply(v, &r, &o);
+      check_stretches(v, &r, &o);
     }
     for (int i = 0; i < 4; i++) free(sums[i]);
     free(sorted);

@@ -256,6 +256,83 @@ static int64_t run(const sheaf_flag_variant *v, flag_case *k, const int32_t *cha
   return n;
 }
 
+/* One map's rows from..to-1 as a map. */
+static sheaf_flag_maps rows_of(const sheaf_flag_maps *maps, int64_t m, int64_t from, int64_t to,
+                               int64_t start[2]) {
+  start[0] = 0;
+  start[1] = to - from;
+  return (sheaf_flag_maps){1, start, maps->row + maps->start[m] + from};
+}
+
+/* Values of some channels at all times, as a caller keeps them: [row][width]. */
+static void take_values(const sheaf_flag_crop *c, int q, int64_t n, int64_t from, int64_t width,
+                        float *to) {
+  for (int64_t t = 0; t < n; t++)
+    for (int64_t i = 0; i < width; i++)
+      to[t * width + i] = from + i < c->columns ? c->values[(q * n + t) * c->columns + from + i] : 0;
+}
+
+/* A pass over one map in stretches of `step` rows, channels 16 at a time along time. */
+static int64_t stretch_pass(const sheaf_flag_variant *v, sheaf_flag_crop *c,
+                            const sheaf_flag_view *view, const sheaf_flag_maps *maps, int64_t m,
+                            int64_t step) {
+  enum { WIDTH = 16 };
+  const int64_t groups = (c->columns + WIDTH - 1) / WIDTH, all = c->nrow * WIDTH;
+  float *values = case_array((size_t)(c->nquantity * groups * all), sizeof *values);
+  int64_t start[2], n = 0;
+  for (int64_t t = 0, to; t < c->nrow; t = to) {
+    to = t + step < c->nrow ? t + step : c->nrow;
+    const sheaf_flag_maps some = rows_of(maps, m, t, to, start);
+    v->crop_means(c, view, &some, t);
+    for (int64_t i = 0; i < c->nquantity * groups; i++)
+      take_values(c, (int)(i / groups), to - t, i % groups * WIDTH, WIDTH,
+                  values + i * all + t * WIDTH);
+  }
+  v->crop_fit(c);
+  for (int64_t i = 0; !c->along_freq && i < c->nquantity * groups; i++)
+    v->crop_times(c, (int)(i / groups), values + i * all, WIDTH, i % groups * WIDTH);
+  for (int64_t t = 0, to; c->any && t < c->nrow; t = to) {
+    to = t + (step + 1) / 2 < c->nrow ? t + (step + 1) / 2 : c->nrow; /* cut otherwise */
+    const sheaf_flag_maps some = rows_of(maps, m, t, to, start);
+    if (c->along_freq) n += v->crop_flag(c, view, &some);
+    for (int64_t i = 0; !c->along_freq && i < c->nquantity * groups; i++)
+      if (c->any >> i / groups & 1)
+        n += v->crop_marks(c, view, &some, (int)(i / groups), values + i * all + t * WIDTH, WIDTH,
+                           i % groups * WIDTH);
+  }
+  free(values);
+  return n;
+}
+
+static int64_t run_in_stretches(const sheaf_flag_variant *v, flag_case *k, const int32_t *chan,
+                                int64_t nsel, const sheaf_flag_quantity *q, int nq,
+                                sheaf_flag_operator op, const sheaf_flag_tfcrop_options *o) {
+  sheaf_flag_view view = case_view(k);
+  const sheaf_flag_maps maps = case_maps(k);
+  int64_t n = 0;
+  view.chan = chan;
+  view.nsel = nsel;
+  for (int64_t m = 0; m < maps.nmap; m++) {
+    const int64_t nrow = maps.start[m + 1] - maps.start[m], step = 1 + case_random(nrow);
+    sheaf_flag_crop c = {.options = o,
+                         .quantity = q,
+                         .nquantity = nq,
+                         .op = op,
+                         .nrow = nrow,
+                         .nchan = sheaf_flag_view_channels(&view),
+                         .stretch = step};
+    int64_t start[2];
+    void *memory = case_scratch(sheaf_flag_crop_scratch(nrow, c.nchan, nq, step));
+    sheaf_flag_crop_begin(&c, memory);
+    for (int pass = 0; c.nchan && sheaf_flag_crop_pass(&c, pass); pass++)
+      n += stretch_pass(v, &c, &view, &maps, m, step);
+    const sheaf_flag_maps all = rows_of(&maps, m, 0, nrow, start);
+    if (q->form != SHEAF_FLAG_SINGLE) n += sheaf_flag_crop_share(&c, &view, &all);
+    case_scratch_free(memory);
+  }
+  return n;
+}
+
 static void try_random(int turn) {
   static const int64_t corrs[] = {1, 2, 3, 4};
   const int64_t ncorr = corrs[case_random(4)], ntime = case_length(80),
@@ -282,9 +359,36 @@ static void try_random(int turn) {
     case_check_marks(&k, run(v, &k, some ? chan : NULL, nsel, q, nq, op, &o));
     for (size_t cell = 0; cell < case_cells(&k); cell++)
       if (expected[cell] != k.now[cell]) fail_msg("turn %d, %s: cell %zu", turn, v->name, cell);
+    case_check_marks(&k, run_in_stretches(v, &k, some ? chan : NULL, nsel, q, nq, op, &o));
+    for (size_t cell = 0; cell < case_cells(&k); cell++)
+      if (expected[cell] != k.now[cell]) fail_msg("turn %d, %s: stretches, cell %zu", turn, v->name, cell);
   }
   free(expected);
   case_free(&k);
+}
+
+/* A quantity of two correlations in stretches is what it is as a whole. */
+static void test_combined_stretches(void **state) {
+  (void)state;
+  static const sheaf_flag_form forms[] = {SHEAF_FLAG_HALF_SUM, SHEAF_FLAG_HALF_DIFF,
+                                          SHEAF_FLAG_HALF_DIFF_I};
+  for (int turn = 0; turn < 60; turn++) {
+    flag_case k = case_make(case_length(60), case_length(70), 2 + case_random(3), 1 + case_random(3),
+                            turn % 3 == 0);
+    const sheaf_flag_tfcrop_options o = random_options();
+    const sheaf_flag_operator op = (sheaf_flag_operator)case_random(5);
+    const sheaf_flag_quantity q = {forms[turn % 3], (int32_t)(turn % 2), (int32_t)(k.ncorr - 1)};
+    const sheaf_flag_variant *v;
+    uint8_t *whole = case_array(case_cells(&k), 1);
+    for (int i = 0; (v = sheaf_flag_variant_get(i)); i++) {
+      const int64_t n = run(v, &k, NULL, 0, &q, 1, op, &o);
+      memcpy(whole, k.now, case_cells(&k));
+      assert_int_equal(run_in_stretches(v, &k, NULL, 0, &q, 1, op, &o), n);
+      assert_memory_equal(whole, k.now, case_cells(&k));
+    }
+    free(whole);
+    case_free(&k);
+  }
 }
 
 static void test_random(void **state) {
@@ -414,7 +518,8 @@ static void test_undo(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_random), cmocka_unit_test(test_spike),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_random),
+                                     cmocka_unit_test(test_combined_stretches), cmocka_unit_test(test_spike),
                                      cmocka_unit_test(test_nothing), cmocka_unit_test(test_groups),
                                      cmocka_unit_test(test_undo)};
   return cmocka_run_group_tests(tests, NULL, NULL);
