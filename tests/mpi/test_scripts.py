@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scripts written for CASA, unchanged: they print what they print in CASA 6.7 (tests/scripts/README.md tells how that was made)."""
+"""Scripts written for CASA, unchanged: they print and write what they do in CASA 6.7 (tests/scripts/README.md tells how that was made)."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -11,6 +12,7 @@ import pytest
 
 pytest.importorskip("casacore.tables")
 import inputs  # noqa: E402
+import script_files  # noqa: E402
 from commands import LIMIT_S, MPISHEAF, environment  # noqa: E402
 
 SCRIPTS = pathlib.Path(__file__).parent.parent / "scripts"
@@ -24,3 +26,7 @@ def test_script(script, ranks, tmp_path):
                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S)
     assert run.returncode == 0, run.stderr
     assert run.stdout == (SCRIPTS / "expected" / f"{script}.txt").read_text()
+    made = json.loads((SCRIPTS / "expected" / f"{script}.files.json").read_text())
+    found = script_files.describe(tmp_path)
+    assert sorted(found) == sorted(made)
+    assert {name: found[name] for name in made if found[name] != made[name]} == {}
