@@ -28,10 +28,7 @@ struct sheaf_flag_loader {
   member *members;
   sheaf_flag_virtual *models; /* NULL: MODEL is a column */
   int64_t limit;
-  struct {
-    void *memory;
-    size_t size;
-  } buffer[NREADER + 3];
+  sheaf_buffer buffer[NREADER + 3];
 };
 enum { ORIGINAL = NREADER, ROW_NOW, ROW_BEFORE };
 
@@ -84,7 +81,7 @@ void sheaf_flag_loader_close(sheaf_flag_loader *l) {
   if (!l) return;
   sheaf_flag_virtual_close(l->models);
   for (size_t i = 0; i < l->vis->nmember; i++) close_member(&l->members[i]);
-  for (size_t i = 0; i < sizeof l->buffer / sizeof *l->buffer; i++) free(l->buffer[i].memory);
+  for (size_t i = 0; i < sizeof l->buffer / sizeof *l->buffer; i++) sheaf_pool_give(&l->buffer[i]);
   free(l->members);
   free(l);
 }
@@ -149,13 +146,7 @@ int64_t sheaf_flag_loader_rows(const sheaf_flag_loader *l, int64_t nchan, int64_
 /* ---- reading ---- */
 
 static void *buffer(sheaf_flag_loader *l, int which, size_t size, sheaf_error *err) {
-  if (size + 64 > l->buffer[which].size) {
-    const size_t room = (size + size / 8 + 191) / 64 * 64;
-    free(l->buffer[which].memory);
-    l->buffer[which].size = 0;
-    if ((l->buffer[which].memory = aligned_alloc(64, room))) l->buffer[which].size = room;
-  }
-  if (!l->buffer[which].memory)
+  if (!sheaf_pool_need(&l->buffer[which], size + 64))
     sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory for its cells", l->vis->path);
   return l->buffer[which].memory;
 }

@@ -13,16 +13,7 @@ static int no_memory(sheaf_error *err) {
 }
 
 void *sheaf_flag_pass_scratch(sheaf_flag_pass *p, int what, size_t size, sheaf_error *err) {
-  if (size > p->scratch[what].size) {
-    const size_t room = (size + size / 4 + 127) / 64 * 64;
-    free(p->scratch[what].memory);
-    p->scratch[what].size = 0;
-    if ((p->scratch[what].memory = aligned_alloc(64, room))) p->scratch[what].size = room;
-  } else if (!p->scratch[what].memory) {
-    p->scratch[what].memory = aligned_alloc(64, 64);
-    p->scratch[what].size = p->scratch[what].memory ? 64 : 0;
-  }
-  if (!p->scratch[what].memory) no_memory(err);
+  if (!sheaf_pool_need(&p->scratch[what], size)) no_memory(err);
   return p->scratch[what].memory;
 }
 
@@ -58,7 +49,7 @@ void sheaf_flag_pass_close(sheaf_flag_pass *p) {
       free(p->tally[i].spectra);
     }
   }
-  for (size_t i = 0; i < sizeof p->scratch / sizeof *p->scratch; i++) free(p->scratch[i].memory);
+  for (size_t i = 0; i < sizeof p->scratch / sizeof *p->scratch; i++) sheaf_pool_give(&p->scratch[i]);
   free(p->lookup);
   free(p->counts);
   free(p->flagged);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/pool.h"
 #include "flag/agent.h"
 #include "flag/counts.h"
 #include "flag/tables.h"
@@ -57,10 +58,7 @@ typedef struct sheaf_flag_pass {
   const sheaf_flag_share *share; /* of the tally at work */
   sheaf_sky *sky;             /* NULL until somebody asks */
   /* scratch */
-  struct {
-    void *memory;
-    size_t size;
-  } scratch[16];
+  sheaf_buffer scratch[16];
 } sheaf_flag_pass;
 
 /* `value`: of sheaf_flag_compile_all, with tables; must outlive the pass. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "flag/units.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +11,7 @@
 #include "base/keysort.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "base/threads.h"
 #include "base/value.h"
 #include "flag/loader.h"
 #include "flag/long.h"
@@ -592,6 +595,130 @@ int sheaf_flag_unit_sums(const json_t *common, const json_t *args, json_t **valu
            sheaf_value_str(args, "stem", "sums"));
   if (rc >= 0) rc = sheaf_flag_sums_write(&u.pass, path, err);
   if (rc >= 0) rc = give_number(value, 0, err);
+  close_unit(&u);
+  return rc;
+}
+
+/* ---- statistics of a large buffer, by threads ---- */
+
+/* Pieces are taken in their order, and their medians found in any; sums go on from piece to piece. */
+typedef struct tallying {
+  const json_t *common, *args, *pieces;
+  size_t n;
+  atomic_size_t next;
+  pthread_mutex_t lock;
+  pthread_cond_t moved;
+  size_t turn; /* the piece whose sums are next */
+  sheaf_flag_tally *sums; /* [agents] between turns */
+  int failed;
+  sheaf_error error;
+} tallying;
+
+/* Hands the sums of all agents over. */
+static void exchange_sums(tallying *t, unit *u) {
+  for (size_t i = 0; t->sums && i < u->pass.agents.n; i++) {
+    sheaf_flag_tally *mine = &u->pass.tally[i], other = *mine;
+    mine->nchan = t->sums[i].nchan;
+    mine->memory = t->sums[i].memory;
+    t->sums[i].nchan = other.nchan;
+    t->sums[i].memory = other.memory;
+  }
+}
+
+static void fail_all(tallying *t, int rc, const sheaf_error *err) {
+  pthread_mutex_lock(&t->lock);
+  if (!t->failed) {
+    t->failed = rc;
+    t->error = *err;
+  }
+  pthread_cond_broadcast(&t->moved);
+  pthread_mutex_unlock(&t->lock);
+}
+
+/* Waits for the turn of piece i; 0 when another one has failed. */
+static int wait_turn(tallying *t, size_t i) {
+  pthread_mutex_lock(&t->lock);
+  while (!t->failed && t->turn != i) pthread_cond_wait(&t->moved, &t->lock);
+  const int mine = !t->failed;
+  pthread_mutex_unlock(&t->lock);
+  return mine;
+}
+
+static void end_turn(tallying *t) {
+  pthread_mutex_lock(&t->lock);
+  t->turn++;
+  pthread_cond_broadcast(&t->moved);
+  pthread_mutex_unlock(&t->lock);
+}
+
+static int tally_in_turn(tallying *t, unit *u, size_t i, sheaf_error *err) {
+  static const sheaf_flag_share medians = {.medians = 1}, sums = {.part = 0, .of = 1};
+  const json_t *numbers = json_array_get(t->pieces, i);
+  char path[4600];
+  piece p;
+  int rc = load_piece(u, numbers, &p, err);
+  if (rc >= 0 && p.n) rc = tally_piece(u, &p, &medians, err);
+  if (rc >= 0 && p.n) rc = sheaf_flag_medians_write(&u->pass, medians_path(u, numbers, path), err);
+  if (rc < 0) return rc;
+  sheaf_progress_add(p.n);
+  if (!wait_turn(t, i)) return 0;
+  exchange_sums(t, u);
+  if (p.n) rc = tally_piece(u, &p, &sums, err);
+  exchange_sums(t, u);
+  sheaf_progress_add(p.n);
+  if (rc >= 0) end_turn(t);
+  return rc;
+}
+
+/* A thread at work; the one that called has the unit. */
+static void *tally_pieces(void *arg) {
+  tallying *t = arg;
+  sheaf_error err = {0};
+  unit u;
+  int rc = open_unit(&u, t->common, t->args, &err);
+  while (rc >= 0 && !t->failed) {
+    const size_t i = atomic_fetch_add(&t->next, 1);
+    if (i >= t->n) break;
+    rc = tally_in_turn(t, &u, i, &err);
+  }
+  if (rc < 0) fail_all(t, rc, &err);
+  close_unit(&u);
+  return NULL;
+}
+
+static int run_threads(tallying *t, sheaf_error *err) {
+  enum { MOST = 64 };
+  pthread_t thread[MOST];
+  int n = 0, want = sheaf_threads();
+  if (want > MOST) want = MOST;
+  if ((size_t)want > t->n) want = (int)t->n;
+  while (n < want - 1 && pthread_create(&thread[n], NULL, tally_pieces, t) == 0) n++;
+  tally_pieces(t);
+  while (n > 0) pthread_join(thread[--n], NULL);
+  if (t->failed && err) *err = t->error;
+  return t->failed;
+}
+
+int sheaf_flag_unit_tally(const json_t *common, const json_t *args, json_t **value,
+                          sheaf_error *err) {
+  const json_t *pieces = json_object_get(args, "pieces");
+  tallying t = {.common = common,
+                .args = args,
+                .pieces = pieces,
+                .n = json_array_size(pieces),
+                .lock = PTHREAD_MUTEX_INITIALIZER,
+                .moved = PTHREAD_COND_INITIALIZER};
+  char path[4600];
+  unit u;
+  int rc = open_unit(&u, common, args, err);
+  if (rc >= 0 && !(t.sums = calloc(u.pass.agents.n + 1, sizeof *t.sums))) rc = no_memory(&u, err);
+  if (rc >= 0) rc = run_threads(&t, err);
+  snprintf(path, sizeof path, "%s/%s", sheaf_value_str(common, "folder", ""),
+           sheaf_value_str(args, "stem", "sums"));
+  exchange_sums(&t, &u);
+  if (rc >= 0) rc = sheaf_flag_sums_write(&u.pass, path, err);
+  if (rc >= 0) rc = give_number(value, 0, err);
+  free(t.sums);
   close_unit(&u);
   return rc;
 }

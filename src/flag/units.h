@@ -32,6 +32,10 @@ int sheaf_flag_unit_medians(const json_t *common, const json_t *args, json_t **v
  * channels, into the file "stem"; their medians have been computed. */
 int sheaf_flag_unit_sums(const json_t *common, const json_t *args, json_t **value,
                          sheaf_error *err);
+/* Both in one, by as many threads as there are: medians of "pieces", and the sums of all channels,
+ * piece by piece in their order, into the file "stem". Each piece is read once. */
+int sheaf_flag_unit_tally(const json_t *common, const json_t *args, json_t **value,
+                          sheaf_error *err);
 /* Writes FLAG of {"member", "row0", "nrow"} from the patches {"files"}. */
 int sheaf_flag_unit_apply(const json_t *common, const json_t *args, json_t **value,
                           sheaf_error *err);

@@ -297,6 +297,7 @@ const sheaf_work sheaf_flagging_work[] = {{"flagging.rows", sheaf_flag_unit_rows
                                           {"flagging.records", sheaf_flag_unit_records, 1},
                                           {"flagging.buffers", sheaf_flag_unit_buffers, 1},
                                           {"flagging.medians", sheaf_flag_unit_medians, 1},
+                                          {"flagging.tally", sheaf_flag_unit_tally, 1},
                                           {"flagging.sums", sheaf_flag_unit_sums, 1},
                                           {"flagging.apply", sheaf_flag_unit_apply, 1},
                                           {"flagging.apply_rows", sheaf_flag_unit_apply_rows, 0},

@@ -33,8 +33,10 @@
 #include "task/inplace_task.h"
 
 enum { UNIT_SAMPLES = 1 << 22, LEAST_ROWS = 2048 };
-/* A buffer of rflag that is not larger is read once; others are best where a cache holds them. */
-static const int64_t rflag_bytes = (int64_t)40 << 20, piece_bytes = (int64_t)8 << 20;
+/* A buffer of rflag that is not larger is read once. Pieces of others are best where a cache holds them;
+ * but those of a large buffer of rflag are read two times, and rows of few baselines are small reads. */
+static const int64_t rflag_bytes = (int64_t)40 << 20, shared_bytes = (int64_t)24 << 20,
+                     piece_bytes = (int64_t)8 << 20;
 
 typedef struct run {
   sheaf_job *job;
@@ -225,13 +227,16 @@ static int cut_buffers(run *r, sheaf_flag_rounds *rounds, sheaf_error *err) {
   sheaf_flag_cut cut = {.vis = &r->vis,
                         .thresholds = sheaf_flag_agents_need_thresholds(&r->agents),
                         .calculate = r->what->calculate && has_rflag(r),
-                        .nworker = nworker(r)};
+                        .nworker = nworker(r),
+                        .threads = sheaf_job_nserver(r->job) == 0};
   int64_t *bytes = row_bytes(r, err);
   if (!bytes) return SHEAF_ERR_NOMEM;
   const int64_t share = ((int64_t)96 << 20) / sheaf_threads(),
                 some = sheaf_memory_budget() / (16 * sheaf_threads());
   const int64_t budget = some < share ? some : share,
-                want = cut.thresholds && cut.nworker == 1 ? rflag_bytes : piece_bytes;
+                want = !cut.thresholds     ? piece_bytes
+                       : cut.nworker == 1 ? rflag_bytes
+                                          : shared_bytes;
   const sheaf_flag_limits limits = {.bytes = bytes, .most = budget < want ? budget : want};
   cut.whole_bytes = budget < rflag_bytes ? budget : rflag_bytes;
   int rc = make_buffers(r, &limits, err);
@@ -422,6 +427,7 @@ static int run_on_buffers(run *r, sheaf_error *err) {
   int rc = cut_buffers(r, &rounds, err);
   sheaf_progress_begin(r->write ? "flagging" : "reading flags", r->buffers.n + rounds.nrow, "rows");
   if (rc >= 0) rc = run_round(r, "flagging.medians", make_common(r), &rounds.medians, NULL, err);
+  if (rc >= 0) rc = run_round(r, "flagging.tally", make_common(r), &rounds.tallies, NULL, err);
   if (rc >= 0) rc = run_round(r, "flagging.sums", make_common(r), &rounds.sums, NULL, err);
   if (rc >= 0)
     rc = run_round(r, "flagging.buffers", commands_common(r), &rounds.commands, merge_results, err);

@@ -46,6 +46,7 @@ void sheaf_flag_units_free(sheaf_flag_units *u) {
 void sheaf_flag_rounds_free(sheaf_flag_rounds *r) {
   sheaf_flag_units_free(&r->medians);
   sheaf_flag_units_free(&r->sums);
+  sheaf_flag_units_free(&r->tallies);
   sheaf_flag_units_free(&r->commands);
 }
 
@@ -224,11 +225,30 @@ static int add_sums(sheaf_flag_units *u, const sheaf_flag_cut *cut, const group 
   return rc;
 }
 
+/* The unit of threads that does medians and sums. */
+static int add_tally(sheaf_flag_units *u, const group *g, size_t number, json_t *names,
+                     sheaf_error *err) {
+  json_t *list = json_array();
+  char stem[64], label[64];
+  for (size_t i = 0; i < g->n; i++)
+    json_array_append_new(list, numbers_of(g->piece[i], g->piece[i]->n));
+  snprintf(stem, sizeof stem, "sums.%zu", number);
+  snprintf(label, sizeof label, "statistics of buffer %d", g->piece[0]->buffer);
+  json_array_append_new(names, json_string(stem));
+  return sheaf_flag_units_add(u, label, g->bytes,
+                              json_pack("{s:o, s:s}", "pieces", list, "stem", stem), err);
+}
+
 static int split_group(sheaf_flag_rounds *r, const sheaf_flag_cut *cut, const group *g,
                        size_t number, sheaf_error *err) {
   json_t *names = json_array();
-  int rc = add_parts(&r->medians, g, NULL, err);
-  if (rc >= 0) rc = add_sums(&r->sums, cut, g, number, names, err);
+  int rc;
+  if (cut->threads) {
+    rc = add_tally(&r->tallies, g, number, names, err);
+  } else {
+    rc = add_parts(&r->medians, g, NULL, err);
+    if (rc >= 0) rc = add_sums(&r->sums, cut, g, number, names, err);
+  }
   if (rc >= 0 && cut->calculate)
     rc = add_buffers(&r->commands, json_pack("[o]", numbers_of(g->piece[0], g->piece[0]->n)), 1,
                      names, err);

@@ -5,7 +5,8 @@
  * A buffer that is cut into pieces (flag/records.h) is worked by many units, but rflag's automatic
  * thresholds are sums over all of it, in order. Where such a buffer is so large that some worker
  * would wait for the one that has it, two rounds come before: medians by piece, and sums by parts
- * of the channels. Flags are the same bits either way, so the number of workers may decide. */
+ * of the channels. Threads do both in one go, as they can wait for each other: medians by piece, and
+ * sums in turn. Flags are the same bits either way, so the number of workers may decide. */
 #ifndef SHEAF_TASK_FLAGGING_CUT_H
 #define SHEAF_TASK_FLAGGING_CUT_H
 
@@ -33,12 +34,15 @@ typedef struct sheaf_flag_cut {
   int thresholds;      /* rflag has to find some */
   int calculate;       /* only them: by field and spw, not by buffer */
   int nworker;         /* servers, or threads */
+  int threads;         /* the workers are threads */
   int64_t whole_bytes; /* a buffer that is not larger is one piece, unless many units work at it */
 } sheaf_flag_cut;
 
 /* What becomes of the pieces. */
 typedef struct sheaf_flag_rounds {
-  sheaf_flag_units medians, sums, commands; /* args of flagging.medians, .sums and .buffers */
+  sheaf_flag_units medians, sums; /* args of flagging.medians and .sums */
+  sheaf_flag_units tallies;       /* of flagging.tally, instead of these; where workers are threads */
+  sheaf_flag_units commands;      /* of flagging.buffers */
   int64_t nrow;                             /* that medians and sums go over besides */
 } sheaf_flag_rounds;
 
