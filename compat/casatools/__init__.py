@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sheaf's tools `table` and `ms` by CASA's names. For PYTHONPATH; never to be installed over a CASA.
+"""Sheaf's tools `table`, `ms` and `msmetadata` by CASA's names. For PYTHONPATH; never to be installed over a CASA.
 
 Where CASA's own casatools is installed for the same Python, this is CASA's, whole: its tasks need all of its tools.
-Sheaf's are `sheaf.table` and `sheaf.ms` then.
+Sheaf's are `sheaf.table`, `sheaf.ms` and `sheaf.msmetadata` then.
 """
 
 import importlib.util as _util
 import os as _os
 import sys as _sys
 
-from sheaf import ms, table
+from sheaf import ms, msmetadata, table
 
-__all__ = ["ms", "table"]
+__all__ = ["ms", "msmetadata", "table"]
 
 
 def _find_casa():
@@ -32,7 +32,7 @@ def _become(init):
 
 
 def __getattr__(name):
-    raise AttributeError(f"Sheaf has no tool {name}; casatools has ms and table here")
+    raise AttributeError(f"Sheaf has no tool {name}; casatools has ms, msmetadata and table here")
 
 
 if _init := _find_casa():

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Calls of msmetadata's methods, and their values in a form for JSON; expected/make_metadata.py makes them in CASA."""
 
+import shutil
+
 import numpy as np
 
 EVERYTHING = {"obsid": 0, "arrayid": 0, "asmap": True}
@@ -21,7 +23,13 @@ CALLS = [(name, args, {}) for name, *lists in [
     ("sourcenames", []), ("spwfordatadesc", [], [0]), ("spwsforfield", [0]), ("spwsforfields", []), ("spwsforintent", ["*"], ["CAL*"]),
     ("spwsfornames", []), ("spwsforscan", [1]), ("spwsforscans", []), ("statesforscan", [1], [99]), ("statesforscans", []),
     ("timerangeforobs", [0]), ("timesforfield", [0]), ("timesforintent", ["*"]), ("timesforscan", [1], [1, 0, 0, True]),
-    ("timesforscans", [[1, 2]]), ("timesforspws", [], [0], [[0]])] for args in lists]
+    ("timesforscans", [[1, 2]]), ("timesforspws", [], [0], [[0]]),
+    ("almaspws", [], [True], [False, True], [False, False, True], [False, False, False, True], [False, False, False, False, True],
+     [False, True, False, False, True, True]), ("antennaposition", [], [1], ["1"], ["VA01"]), ("baseband", [0], [5]), ("chanavgspws", []),
+    ("corrbit", [], [0], [5], [-1]), ("effexposuretime", []), ("exposuretime", [1], [1, 0, 0, 0, 0], [2, 1], [2, 0, 1], [1, 0, 0, 9]), ("fdmspws", []),
+    ("nspw", [False]), ("propermotions", []), ("restfreqs", [], [0, 0], [1, 0], [9, 0], [-1, 0]), ("rxbands", [], [0], [[6, 5]], [99]),
+    ("schedule", [0], [9]), ("sourcedirs", []), ("sourcetimes", []), ("spwsforbaseband", [], [1], [2, "only"], [-1, "exclude"]),
+    ("subwindows", [], [0], [[5, 6]], [99]), ("summary", []), ("tdmspws", []), ("transitions", [], [0, 0], [1, 0]), ("wvrspws", [], [True])] for args in lists]
 CALLS += [("fieldsforscans", [], EVERYTHING), ("fieldsforscans", [], dict(EVERYTHING, asnames=True))]
 
 # What fails in CASA, too.
@@ -31,6 +39,43 @@ FAILING = [("antennaids", "NIX"), ("antennanames", 99), ("antennasforscan", 99),
            ("ncorrforpol", 9), ("polidfordatadesc", 99), ("reffreq", 99), ("scansforfield", "NIX"), ("scansforfield", 99), ("scansforstate", 99),
            ("sourceidforfield", 99), ("spwfordatadesc", 99), ("spwsforfield", "NIX"), ("spwsforscan", 99), ("timesforfield", 99),
            ("timesforscan", 99)]
+
+
+def make_alma(table, source, path):
+    """A copy of a simulated MS, with four windows without data as ALMA has them, lines, and a schedule. `table`: CASA's tool or Sheaf's."""
+    shutil.copytree(source, path, symlinks=True)
+    t = table()
+    t.open(f"{path}/SPECTRAL_WINDOW", nomodify=False)
+    t.addcols({"BBC_NO": {"valueType": "int"}, "SDM_CORR_BIT": {"valueType": "string"}})
+    first = t.nrows()
+    t.addrows(4)
+    columns = {"NAME": ["WVR#NOMINAL", "ALMA_RB_03#BB_1#SW-01#FULL_RES", "X3#ALMA_RB_07#BB_1#SW-02#CH_AVG", "X4#BB_2#SW-01#FULL_RES"],
+               "NUM_CHAN": [4, 64, 1, 3840], "TOTAL_BANDWIDTH": [7.5e9, 2e9, 1.8e9, 1.875e9], "BBC_NO": [0, 1, 1, 2],
+               "SDM_CORR_BIT": ["A", "B", "B", "C"]}
+    for name, values in columns.items():
+        t.putcol(name, np.array(values), first)
+    for window, n in enumerate(columns["NUM_CHAN"], first):
+        for name in ("CHAN_FREQ", "CHAN_WIDTH", "EFFECTIVE_BW", "RESOLUTION"):
+            t.putcell(name, window, np.arange(1.0, n + 1))
+    t.close()
+    t.open(f"{path}/DATA_DESCRIPTION", nomodify=False)
+    first_ddid = t.nrows()
+    t.addrows(4)
+    t.putcol("SPECTRAL_WINDOW_ID", np.arange(first, first + 4), first_ddid)
+    t.close()
+    t.open(f"{path}/SOURCE", nomodify=False)
+    n = t.nrows()
+    t.addcols({"REST_FREQUENCY": {"valueType": "double", "ndim": 1}, "TRANSITION": {"valueType": "string", "ndim": 1}})
+    t.putcolkeywords("REST_FREQUENCY", {"QuantumUnits": np.array(["Hz"]), "MEASINFO": {"type": "frequency", "Ref": "LSRK"}})
+    t.putcol("NUM_LINES", np.array([2] + [0] * (n - 1)))
+    t.putcell("REST_FREQUENCY", 0, np.array([1.15e11, 1.16e11]))
+    t.putcell("TRANSITION", 0, np.array(["CO_v_0_1_0", "other"]))
+    t.putcol("DIRECTION", np.array([[3.5, 0.1]] * n).T)
+    t.putcol("PROPER_MOTION", np.arange(2.0 * n).reshape(2, n))
+    t.close()
+    t.open(f"{path}/OBSERVATION", nomodify=False)
+    t.putcell("SCHEDULE", 0, np.array(["SchedulingBlock uid", "ExecBlock uid"]))
+    t.close()
 
 
 def plain(value):

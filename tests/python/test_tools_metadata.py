@@ -8,10 +8,16 @@ import pytest
 
 import inputs
 import metadata_cases
-from sheaf import ms, table
+from sheaf import ms, msmetadata, table
 
 EXPECTED = json.loads((pathlib.Path(__file__).parent / "expected" / "metadata.json").read_text())
-PATHS = {"ngc": inputs.ngc5921, "sim": inputs.simulated}
+PATHS = {"ngc": lambda _: inputs.ngc5921(), "sim": lambda _: inputs.simulated(), "alma": lambda place: alma(place)}
+
+
+def alma(place):
+    path = str(place / "alma.ms")
+    metadata_cases.make_alma(table, inputs.simulated(), path)
+    return path
 
 
 def same(here, there):
@@ -25,8 +31,8 @@ def same(here, there):
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_values_are_casas(name):
-    answers = metadata_cases.answers(ms, PATHS[name]())
+def test_values_are_casas(name, tmp_path):
+    answers = metadata_cases.answers(ms, PATHS[name](tmp_path))
     for (call, here), (also, there), how in zip(answers, EXPECTED[name], metadata_cases.CALLS, strict=True):
         assert call == also and same(here, there), how
 
@@ -47,10 +53,21 @@ def test_what_is_not_there(call, metadata):
 
 
 def test_what_is_not_offered(metadata):
-    with pytest.raises(AttributeError, match="msmetadata has no almaspws; it has .*antennanames"):
-        metadata.almaspws()
-    with pytest.raises(RuntimeError, match="leave includewvr out"):
-        metadata.nspw(False)
+    with pytest.raises(AttributeError, match="msmetadata has no antennaoffset; it has .*antennanames"):
+        metadata.antennaoffset()
+
+
+def test_the_tool_by_itself():
+    m = msmetadata()
+    with pytest.raises(RuntimeError, match="no MS is open"):
+        m.nspw()
+    with pytest.raises(RuntimeError, match="does not exist"):
+        m.open("nothing.ms")
+    assert m.open(inputs.ngc5921()) and m.nspw() == 1 and m.name() == inputs.ngc5921() and m.done()
+    with pytest.raises(RuntimeError, match="no MS is open"):
+        m.name()
+    with pytest.raises(RuntimeError, match="is no MeasurementSet: it has no column"):
+        m.open(inputs.ngc5921() + "/ANTENNA")
 
 
 def test_changes_are_seen(tmp_path):

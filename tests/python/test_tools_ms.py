@@ -263,8 +263,8 @@ def test_summary_is_listobs(tmp_path, tool, monkeypatch):
     tool.open(inputs.ngc5921())
     assert tool.summary(listfile="list.txt")["nfields"] == 3 and "Fields: 3" in (tmp_path / "list.txt").read_text()
     assert tool.summary(wantreturn=False) == {} and os.path.exists("list.txt")
-    with pytest.raises(AttributeError, match="msmetadata has no almaspws; it has antennadiameter"):
-        tool.metadata().almaspws(1)
+    with pytest.raises(AttributeError, match="msmetadata has no antennaoffset; it has almaspws"):
+        tool.metadata().antennaoffset(1)
 
 
 def test_msseltoindex(tool):

@@ -20,7 +20,8 @@ __version__ = _core.version
 globals().update(_FUNCTIONS)
 __all__ = sorted(_FUNCTIONS) + _errors.__all__ + ["casalog", "log_file", "memory", "nservers", "status"]
 _LATER = {"MPICommandClient": "command", "MPIEnvironment": "environment", "MPIInterface": "cluster",
-          "ParallelTaskHelper": "parallel", "ParallelDataHelper": "paralleldata", "table": "tabletool", "ms": "mstool"}
+          "ParallelTaskHelper": "parallel", "ParallelDataHelper": "paralleldata", "table": "tabletool", "ms": "mstool",
+          "msmetadata": "msmdtool"}
 
 
 def log_file(path):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The tool `ms`: MeasurementSets for scripts, with the methods of CASA's tool of that name."""
 
-from .msmetadata import msmetadata
+from .msmdtool import msmetadata
 from .tabletool import Tool, integer, text, texts
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the calls of metadata_cases.py with CASA's own tool and writes metadata.json. FOLDER has ngc.ms and sim.ms as in make_tools.py.
+"""Runs the calls of metadata_cases.py with CASA's own tool and writes metadata.json. FOLDER has ngc.ms (inputs.ngc5921) and sim.ms (inputs.simulated); alma.ms is made there.
 
     PYTHONPATH=tests/python CASA-PYTHON tests/python/expected/make_metadata.py FOLDER > tests/python/expected/metadata.json
 """
@@ -7,9 +7,10 @@
 import json
 import sys
 
-from casatools import ms
+from casatools import ms, table
 
 import metadata_cases
 
-print(json.dumps({name: metadata_cases.answers(ms, f"{sys.argv[1]}/{name}.ms") for name in ("ngc", "sim")}, separators=(",", ":"))
+metadata_cases.make_alma(table, f"{sys.argv[1]}/sim.ms", f"{sys.argv[1]}/alma.ms")
+print(json.dumps({name: metadata_cases.answers(ms, f"{sys.argv[1]}/{name}.ms") for name in ("ngc", "sim", "alma")}, separators=(",", ":"))
       .replace('],["', '],\n["'))

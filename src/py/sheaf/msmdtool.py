@@ -3,7 +3,9 @@
 of CASA's tool msmetadata. Scans are numbers: with obsid and arrayid -1 those of all observations and arrays."""
 
 import fnmatch
+import math
 
+from .msmdparts import Exposures, Sources, Windows
 from .tabletool import integer, table, text, texts
 
 _UNITS = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9, "THz": 1e12}
@@ -42,13 +44,33 @@ class _Rows:
         return rows
 
 
-class msmetadata:  # pylint: disable=invalid-name,too-many-public-methods
+class msmetadata(Windows, Sources, Exposures):  # pylint: disable=invalid-name,too-many-public-methods
     """What an MS says about itself; what ms.metadata() gives. Ids are row numbers of the sub-tables."""
 
-    def __init__(self, path):
-        self._path = path
+    def __init__(self, path=""):
+        self._place = ""
         self._cache = None
         self._stamp = None
+        if path:
+            self.open(path)
+
+    def open(self, msfile="", maxcache=50.0):  # pylint: disable=unused-argument
+        """Takes the MS or Multi-MS of this path."""
+        import os
+
+        with table() as tb:
+            tb.open(text("msfile", msfile))
+            lacking = [name for name in _ROWS if name not in tb.colnames()]
+            if lacking:
+                raise RuntimeError(f"{msfile} is no MeasurementSet: it has no column {lacking[0]}")
+        self._place, self._cache = os.path.abspath(msfile), None
+        return True
+
+    @property
+    def _path(self):
+        if not self._place:
+            raise RuntimeError("msmetadata: no MS is open; open(path) comes first")
+        return self._place
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -111,6 +133,8 @@ class msmetadata:  # pylint: disable=invalid-name,too-many-public-methods
                 known = {"direction": ("J2000", "JMEAN", "JTRUE", "APP", "B1950"), "frequency": ("REST", "LSRK", "LSRD", "BARY", "GEO", "TOPO",
                                                                                               "GALACTO", "LGROUP", "CMB")}[kind]
                 refer = known[refer] if 0 <= refer < len(known) else str(refer)
+        if kind == "direction" and abs(value[0]) > math.pi:
+            value = [math.remainder(value[0], 2 * math.pi), value[1]]
         out = {f"m{i}": {"unit": unit, "value": float(one)} for i, (one, unit) in enumerate(zip(value, units))}
         return dict(out, refer=refer, type=kind)
 
@@ -175,12 +199,6 @@ class msmetadata:  # pylint: disable=invalid-name,too-many-public-methods
             for row in np.flatnonzero(keep).tolist():
                 total += 1 - float(tb.getcell("FLAG", row).mean())
         return total
-
-    def nspw(self, includewvr=True):
-        """Number of spectral windows."""
-        if not includewvr:
-            raise RuntimeError("msmetadata.nspw: windows of water vapour radiometers are not told apart; leave includewvr out")
-        return self._size("SPECTRAL_WINDOW")
 
     def nfields(self):
         """Number of fields."""
@@ -595,8 +613,8 @@ class msmetadata:  # pylint: disable=invalid-name,too-many-public-methods
         return {name: self._measure("epoch", "OBSERVATION", "TIME_RANGE", [one / 86400], ["d"]) for name, one in zip(("begin", "end"), value)}
 
     def close(self):
-        """Nothing is open between calls."""
-        self._cache = None
+        """Lets go of the MS."""
+        self._place, self._cache = "", None
         return True
 
     done = close
