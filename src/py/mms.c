@@ -187,6 +187,24 @@ static PyObject *assemble(PyObject *self, PyObject *args) {
   Py_RETURN_NONE;
 }
 
+static PyObject *join(PyObject *self, PyObject *args) {
+  const char *path, *subdir;
+  PyObject *list;
+  int rc;
+  size_t n;
+  sheaf_error err;
+  (void)self;
+  if (!PyArg_ParseTuple(args, "ssO!", &path, &subdir, &PyList_Type, &list)) return NULL;
+  const char **paths = get_paths(list, &n);
+  if (!paths) return NULL;
+  Py_BEGIN_ALLOW_THREADS;
+  rc = sheaf_mms_join(path, subdir, paths, n, &err);
+  Py_END_ALLOW_THREADS;
+  free(paths);
+  if (rc < 0) return core_raise(NULL, &err);
+  Py_RETURN_NONE;
+}
+
 static PyObject *tree_copy(PyObject *self, PyObject *args) {
   const char *from, *to;
   int rc;
@@ -372,6 +390,8 @@ static PyMethodDef methods[] = {
     {"mms_axis_set", axis_set, METH_VARARGS, "axis_set(path, axis): writes the AxisType."},
     {"mms_assemble", assemble, METH_VARARGS,
      "assemble(directory, members, axis, copy_own): makes it a Multi-MS."},
+    {"mms_join", join, METH_VARARGS,
+     "join(path, subdir, tables): a new concatenated table, into which the tables move."},
     {"tree_copy", tree_copy, METH_VARARGS, "copy(from, to): a whole directory."},
     {"subtable_replace", subtable_replace, METH_VARARGS,
      "replace(table, master): puts a copy of the master in a table's place."},

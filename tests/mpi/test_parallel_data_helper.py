@@ -317,3 +317,42 @@ def test_partitionhelper(folder):
     assert s["made"] is True and [r[0] for r in s["rows"]] == ["part0.ms", "part1.ms"] and s["axis"] == "scan" and s["gone"] is False
     assert s["left"] == [] and s["set"] is True and s["axis2"] == "spw"
     assert s["agree"] is True and s["real"] is False and s["link"] == "../part0.ms/ANTENNA" and s["debris"] == []
+
+
+def test_maps_and_folders(folder):
+    """getPartitionMap: CASA's lists for ngc5921. convertToMMS does what CASA's says (that one ends in an AttributeError in Python 3)."""
+    s = session(folder, f"""
+        import shutil
+        vis = {inputs.ngc5921()!r}
+        show(two=ph.getPartitionMap(vis, 2), some=[[p["scanList"], p["ddiList"]] for p in ph.getPartitionMap(vis, 99, {{"scan": "1~3"}}).values()])
+        def wrong(*args, **named):
+            try:
+                return ph.getPartitionMap(vis, *args, **named)
+            except sheaf.Error as problem:
+                return str(problem)
+        show(axes=wrong(2, axis=["scan"]), plot=wrong(2, plotMode=1), n=wrong(0), none=wrong(2, {{"scan": "99"}}))
+        os.mkdir("mss")
+        shutil.copytree(vis, "mss/one.ms", symlinks=True)
+        shutil.copytree("a.mms", "mss/two.mms", symlinks=True)
+        open("mss/notes.txt", "w").write("x")
+        open("mss/.hidden", "w").close()
+        ph.convertToMMS(inpdir="mss", mmsdir="mmss", axis="scan", numsubms=2)
+        show(made=sorted(os.listdir("mmss")), kinds=[ph.convertToMMS.isItMS(os.path.join("mmss", n)) for n in sorted(os.listdir("mmss"))],
+             rows=[r[1] for r in rows("mmss/one.ms")], links=os.path.islink("mmss/two.mms/ANTENNA"), axis=ph.axisType("mmss/one.ms"))
+        def refused(**named):
+            try:
+                ph.convertToMMS(**named)
+            except sheaf.Error as problem:
+                return str(problem)
+        show(again=refused(inpdir="mss", mmsdir="mmss"), nothing=refused(), nowhere=refused(inpdir="nix"), same=refused(inpdir="mss", mmsdir="."))
+        ph.convertToMMS(inpdir="mss", mmsdir="mmss", cleanup=True, numsubms=3)
+        show(anew=len(rows("mmss/one.ms")))
+        """, 1)
+    assert s["two"]["0"] == {"scanList": [6, 2, 5, 4], "ddiList": [0] * 4, "fieldList": ["2", "1", "1", "1"],
+                             "nVisList": [857304.0, 238140.0, 142884.0, 95256.0], "nVisTotal": 1333584.0,
+                             "taql": "(DATA_DESC_ID==0 && (SCAN_NUMBER IN [6, 2, 5, 4]))"}
+    assert s["some"] == [[[3], [0]], [[1], [0]], [[2], [0]]]
+    assert "together only" in s["axes"] and "plots are not offered" in s["plot"] and "nsubms=0" in s["n"] and "matches no rows" in s["none"]
+    assert s["made"] == ["notes.txt", "one.ms", "two.mms"] and s["kinds"] == [0, 3, 3] and sum(s["rows"]) == 22653 and len(s["rows"]) == 2
+    assert s["links"] is True and s["axis"] == "scan" and s["anew"] == 3
+    assert "already exists" in s["again"] and "must be given" in s["nothing"] and "no such folder" in s["nowhere"] and "none above it" in s["same"]

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import time
 
 import casacore.tables as ct
 import numpy as np
@@ -281,3 +282,36 @@ def test_msseltoindex(tool):
         tool.msseltoindex(vis, field="NOSUCH")
     with pytest.raises(RuntimeError, match="nosuch.ms"):
         tool.msseltoindex("nosuch.ms")
+
+
+def history(path):
+    with table() as t:
+        t.open(path + "/HISTORY")
+        return [{name: t.getcell(name, row) for name in t.colnames()} for row in range(t.nrows())]
+
+
+def test_writehistory(tmp_path, tool):
+    """Rows as CASA 6.7 writes them, also where the MS is open for reading; an empty message is False."""
+    path = str(tmp_path / "a.ms")
+    shutil.copytree(inputs.ngc5921(), path, symlinks=True)
+    before = history(path)
+    tool.open(path)
+    assert tool.writehistory("one line") is True and tool.writehistory("") is False and tool.writehistory_batch([]) is False
+    assert tool.writehistory("two", "par=1 x=2", "me", "", "app") is True
+    tool.close()
+    assert tool.writehistory_batch(["a=1", "b=2"], "p", msname=path) is True
+    rows = history(path)[len(before):]
+    assert history(path)[:len(before)][0]["MESSAGE"] == before[0]["MESSAGE"]
+    assert [(r["MESSAGE"], r["CLI_COMMAND"].tolist(), r["ORIGIN"], r["APPLICATION"]) for r in rows] == [
+        ("one line", [""], "MSHistoryHandler::addMessage()", "ms"), ("two", ["par=1 x=2"], "me", "app"),
+        ("a=1", ["p"], "MSHistoryHandler::addMessage()", "ms"), ("b=2", ["p"], "MSHistoryHandler::addMessage()", "ms")]
+    assert all(r["APP_PARAMS"].tolist() == [""] and r["PRIORITY"] == "INFO" and r["OBJECT_ID"] == 0 and r["OBSERVATION_ID"] == -1 for r in rows)
+    assert all(abs(r["TIME"] - 40587 * 86400 - time.time()) < 3600 for r in rows)
+    with pytest.raises(RuntimeError):
+        ms().writehistory("nothing is open")
+    with pytest.raises(RuntimeError, match="does not exist"):
+        tool.writehistory("x", msname=str(tmp_path / "nothing.ms"))
+    with pytest.raises(TypeError):
+        tool.writehistory(5, msname=path)
+    with pytest.raises(AttributeError, match="cvelfreqs"):
+        tool.cvelfreqs([0])

@@ -476,3 +476,32 @@ def test_values_of_other_types(name, dtypes, copy):
         assert np.allclose(t.getcol(name, 100, 50), value)
         t.close()
         assert np.allclose(casacore_column(copy, name, 100, 50).T, value), dtype
+
+
+def test_createmultitable(tmp_path, monkeypatch):
+    """As in CASA 6.7 the tables move into the new one; other than there an old table is not replaced, and a failure is an error."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.tab", "b.tab", "c.tab"):
+        shutil.copytree(inputs.ngc5921() + "/ANTENNA", name)
+    shutil.copytree(inputs.ngc5921() + "/FEED", "f.tab")
+    t = table()
+    assert t.createmultitable("out.tab", ["a.tab", "b.tab"], "SUB") is True and not t.ok()
+    assert sorted(os.listdir("out.tab")) == ["SUB", "table.dat", "table.info"] and not os.path.exists("a.tab")
+    t.open("out.tab")
+    assert t.nrows() == 56 and t.getcol("NAME").tolist()[26:30] == ["27", "28", "1", "2"]
+    assert t.info() == {"readme": "Virtual concatenation of the following tables:\n  SUB/a.tab\n  SUB/b.tab\n", "subType": "CONCATENATED",
+                        "type": ""}
+    t.close()
+    for wrong, why in ((("out.tab", ["c.tab"], "SUB"), "already exists"), (("new.tab", ["nix.tab"], "SUB"), "does not exist"),
+                       (("new.tab", ["f.tab", "c.tab"], "SUB"), "BEAM_OFFSET is missing"), (("new.tab", [], "SUB"), "none are given"),
+                       (("new.tab", ["c.tab"], ""), "name of a folder"), (("new.tab", ["c.tab"], "../x"), "name of a folder"),
+                       (("new.tab", ["c.tab", "out.tab/../c.tab"], "SUB"), "two have the name c.tab")):
+        with pytest.raises(RuntimeError, match=why):
+            t.createmultitable(*wrong)
+    t.open("c.tab")
+    with pytest.raises(RuntimeError, match="is open"):
+        t.createmultitable("new.tab", ["c.tab"], "SUB")
+    t.close()
+    assert sorted(os.listdir(".")) == ["c.tab", "f.tab", "out.tab"]
+    with pytest.raises(AttributeError, match="fromfits"):
+        t.fromfits("x", "y")

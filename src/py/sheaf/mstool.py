@@ -2,7 +2,9 @@
 """The tool `ms`: MeasurementSets for scripts, with the methods of CASA's tool of that name."""
 
 from .msmdtool import msmetadata
-from .tabletool import Tool, integer, text, texts
+from .tabletool import Tool, integer, table, text, texts
+
+_MJD_OF_1970_S = 40587 * 86400
 
 
 class ms(Tool):  # pylint: disable=invalid-name,too-many-public-methods
@@ -66,6 +68,19 @@ class ms(Tool):  # pylint: disable=invalid-name,too-many-public-methods
         value = sheaf.listobs(vis=self._opened_name(), verbose=bool(verbose), listfile=listfile, listunfl=bool(listunfl),
                               overwrite=bool(overwrite))
         return value if wantreturn else {}
+
+    def writehistory(self, message="", parms="", origin="MSHistoryHandler::addMessage()", msname="", app="ms"):  # pylint: disable=too-many-arguments
+        """Appends a message to HISTORY, of this MS or of msname; False where the message is empty."""
+        return self.writehistory_batch([text("message", message)], parms, origin, msname, app)
+
+    def writehistory_batch(self, messages=[], parms="", origin="MSHistoryHandler::addMessage()", msname="", app="ms"):  # pylint: disable=dangerous-default-value,too-many-arguments
+        """Appends messages to HISTORY, a row for each; False where there are none but empty ones."""
+        lines = [one for one in texts("messages", messages) if one]
+        if not lines:
+            return False
+        _append_history(text("msname", msname) or self._opened_name(), lines,
+                        {"CLI_COMMAND": [text("parms", parms)], "ORIGIN": text("origin", origin), "APPLICATION": text("app", app)})
+        return True
 
     def sort(self, newmsname="", columns=[]):  # pylint: disable=dangerous-default-value
         """Writes a copy of the whole MS, sorted by columns."""
@@ -152,3 +167,18 @@ class ms(Tool):  # pylint: disable=invalid-name,too-many-public-methods
     def iterend(self):
         """Ends the iteration; getdata works on the selection again."""
         return self._call("iterend")
+
+
+def _append_history(vis, messages, columns):
+    """Rows of HISTORY: these messages, with the same values in the other columns."""
+    import time
+
+    columns = {"APP_PARAMS": [""], "PRIORITY": "INFO", "OBJECT_ID": 0, "OBSERVATION_ID": -1, **columns}
+    with table() as t:
+        t.open(f"{vis}/HISTORY", nomodify=False)
+        first = t.nrows()
+        t.addrows(len(messages))
+        for row, message in enumerate(messages, first):
+            cells = {**columns, "MESSAGE": message, "TIME": time.time() + _MJD_OF_1970_S}
+            for name, value in cells.items():
+                t.putcell(name, row, value)

@@ -11,16 +11,19 @@ import subprocess
 
 from sheaf import _core
 from sheaf.casalog import casalog
-from sheaf.errors import Error, ExistsError, NotFoundError, ParameterError
+from sheaf.errors import EmptyError, Error, ExistsError, NotFoundError, ParameterError
 
 # CASA's ms tool and its tasks call the same thing differently.
 _OTHER_NAMES = {"baseline": "antenna", "time": "timerange", "polarization": "correlation", "uvdist": "uvrange",
                 "scanintent": "intent", "observationid": "observation"}
 
 
+def _texts_of(selection):
+    return {_OTHER_NAMES.get(name, name): str(value) for name, value in (selection or {}).items()}
+
+
 def _content(msfile, selection=None):
-    chosen = {_OTHER_NAMES.get(name, name): str(value) for name, value in (selection or {}).items()}
-    return _core.ms_scans(os.path.abspath(msfile), chosen)
+    return _core.ms_scans(os.path.abspath(msfile), _texts_of(selection))
 
 
 def _subscans(msfile, scan, selection):
@@ -160,3 +163,108 @@ def _make_mms(outputvis, submslist, copysubtables, omitted, axis):
         _core.stage_abandon(stage)
     for name in submslist:
         shutil.rmtree(name)
+
+
+# ---- how an MS is shared out ----
+
+def getPartitionMap(msfilename, nsubms, selection={}, axis=["field", "spw", "scan"], plotMode=0):
+    """What partition with separationaxis='auto' puts into each sub-MS: {number: {'scanList': …, 'ddiList': …, 'fieldList': …,
+    'nVisList': …, 'nVisTotal': …, 'taql': …}}. Lists have an entry for each pair of scan and data description, largest first.
+    """
+    if sorted(axis) != ["field", "scan", "spw"]:
+        raise ParameterError(f"axis={axis}: work is balanced along field, spw and scan together only")
+    if plotMode:
+        raise ParameterError(f"plotMode={plotMode}: plots are not offered, only 0")
+    if int(nsubms) < 1:
+        raise ParameterError(f"nsubms={nsubms}: must be 1 or more")
+    content = _content(msfilename, selection)
+    pairs = _visibilities(content)
+    if not pairs:
+        raise EmptyError("getPartitionMap: MSSelectionNullSelection : the selection matches no rows")
+    if nsubms > len(pairs):
+        casalog.post(f"Number of subMSs ({nsubms}) is greater than available scan,ddi pairs ({len(pairs)}), setting nsubms to {len(pairs)}",
+                     "WARN", "getPartitionMap")
+    n = min(int(nsubms), len(pairs))
+    parts = {i: {"scanList": [], "ddiList": [], "fieldList": [], "nVisList": [], "nVisTotal": 0} for i in range(n)}
+    for scan, ddid, part in _core.ms_balance(os.path.abspath(msfilename), _texts_of(selection), n):
+        size, field = pairs[scan, ddid]
+        for name, value in (("scanList", scan), ("ddiList", ddid), ("fieldList", str(field)), ("nVisList", size)):
+            parts[part][name].append(value)
+        parts[part]["nVisTotal"] += size
+    for part in parts.values():
+        scans = {}
+        for scan, ddid in zip(part["scanList"], part["ddiList"]):
+            scans.setdefault(ddid, []).append(scan)
+        part["taql"] = " OR ".join(f"(DATA_DESC_ID=={ddid} && (SCAN_NUMBER IN {of}))" for ddid, of in scans.items())
+    return parts
+
+
+def _visibilities(content):
+    """{(scan, data description): [visibilities, first field]}; rows of a scan are taken to be the same number for each description."""
+    pairs = {}
+    for subscan in content["subscans"]:
+        for ddid in subscan["ddid"]:
+            setup = content["setups"][ddid]
+            pair = pairs.setdefault((subscan["scan"], ddid), [0.0, subscan["field"]])
+            pair[0] += subscan["nrow"] / len(subscan["ddid"]) * setup["nchan"] * setup["ncorr"]
+    return pairs
+
+
+class convertToMMS:  # pylint: disable=invalid-name
+    """Makes a Multi-MS of every MS in a folder, in another folder under the same name; the folder's other files and directories are copied.
+
+    inpdir: the folder with MSs. mmsdir: where Multi-MSs are made, by default ./mmsdir. axis, numsubms: partition's separationaxis and
+    numsubms. cleanup: mmsdir is removed first. Names that begin with a dot are left out.
+    """
+
+    def __init__(self, inpdir=None, mmsdir=None, axis="auto", numsubms=4, cleanup=False):  # pylint: disable=too-many-arguments
+        if inpdir is None:
+            raise ParameterError("inpdir: a folder with MSs must be given")
+        if not os.path.isdir(inpdir):
+            raise NotFoundError(f"inpdir='{inpdir}': no such folder")
+        self.inpdir, self.axis, self.numsubms = os.path.abspath(inpdir), axis, numsubms
+        self.mmsdir = os.path.abspath("mmsdir" if mmsdir is None else mmsdir)
+        if os.path.realpath(self.mmsdir) == os.path.realpath(self.inpdir) or (self.inpdir + os.sep).startswith(self.mmsdir.rstrip(os.sep) + os.sep):
+            raise ParameterError(f"mmsdir='{self.mmsdir}': must be another folder than inpdir, and none above it")
+        if cleanup and os.path.isdir(self.mmsdir):
+            shutil.rmtree(self.mmsdir)
+        os.makedirs(self.mmsdir, exist_ok=True)
+        entries = sorted(name for name in os.listdir(self.inpdir) if not name.startswith(".") and os.path.join(self.inpdir, name) != self.mmsdir)
+        mss = [name for name in entries if self.isItMS(os.path.join(self.inpdir, name)) == 1]
+        for name in entries:
+            if os.path.lexists(os.path.join(self.mmsdir, name)):
+                raise ExistsError(f"{os.path.join(self.mmsdir, name)} already exists")
+        for name in mss:
+            self.runPartition(os.path.join(self.inpdir, name), self.mmsdir, axis, numsubms)
+        for name in entries:
+            if name not in mss:
+                self._copy(os.path.join(self.inpdir, name), os.path.join(self.mmsdir, name))
+
+    @staticmethod
+    def isItMS(mydir):
+        """1: an MS, 2: a calibration table, 3: a Multi-MS, 0: anything else."""
+        try:
+            with open(os.path.join(mydir, "table.info"), encoding="utf-8", errors="replace") as info:
+                words = info.read()
+        except OSError:
+            return 0
+        kind = words.partition("\n")[0]
+        if "Calibration" in kind:
+            return 2
+        return 0 if "Measurement" not in kind else 3 if _core.mms_is(mydir) else 1
+
+    @staticmethod
+    def runPartition(ms, mmsdir, axis, subms):
+        """Makes the Multi-MS of one MS in mmsdir."""
+        import sheaf
+
+        sheaf.partition(vis=ms, outputvis=os.path.join(mmsdir, os.path.basename(ms)), createmms=True, datacolumn="all", flagbackup=False,
+                        separationaxis=axis, numsubms=subms)
+        return True
+
+    @staticmethod
+    def _copy(path, place):
+        if os.path.isdir(path):
+            _core.tree_copy(path, place)
+        else:
+            shutil.copy2(path, place)

@@ -155,6 +155,16 @@ class table(Tool):  # pylint: disable=invalid-name,too-many-public-methods
         return self._do("toasciifmt", asciifile=text("asciifile", asciifile), headerfile=text("headerfile", headerfile),
                         columns=texts("columns", columns), sep=text("sep", sep))
 
+    def createmultitable(self, outputTableName, tables, subdirname):
+        """Makes the concatenation of tables, which move into a folder of it. It is not opened; an old one is not replaced."""
+        from . import multitable
+
+        for name in texts("tables", tables):
+            if self.isopened(name):
+                raise RuntimeError(f"Table {name} is open; close it before it is moved")
+        multitable.create(text("outputTableName", outputTableName), texts("tables", tables), text("subdirname", subdirname))
+        return True
+
     def ok(self):
         """Whether a table is open."""
         return self._call("ok")
