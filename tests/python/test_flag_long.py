@@ -51,7 +51,8 @@ CALLS = {
 def flagdata(path, *words, env=()):
     """The report, and what was logged."""
     environment = dict(os.environ, SHEAF_LOGFILE="none", SHEAF_LOG="DEBUG", **dict(env or {"OMP_NUM_THREADS": "1"}))
-    status, out, err = Run(SHEAF, "--json", "flagdata", f"vis={path}", "flagbackup=False", *words, env=environment).finish()
+    status, out, err = Run(SHEAF, "--json", "flagdata", f"vis={path}", "flagbackup=False", *words, env=environment,
+                           cwd=os.path.dirname(path)).finish()  # rflag writes files there
     assert status == 0, err
     return out, err
 
