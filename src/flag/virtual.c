@@ -142,15 +142,15 @@ static int make_entry(sheaf_flag_virtual *v, entry *e, const sheaf_flag_virtual_
   int64_t nchan;
   int rc = sheaf_skymodel_components(sky, e->number, &view, &e->sky, &n, &e->freq_hz, &nchan, err);
   if (rc < 0) return rc;
-  rc = finish_entry(e, nchan, r->ncorr, n, err);
-  if (rc >= 0 && (nchan != r->nchan || (int64_t)view.ncorr != r->ncorr))
-    rc = sheaf_fail(
+  e->setup.n = n;
+  if (nchan != r->nchan || (int64_t)view.ncorr != r->ncorr)
+    return sheaf_fail(
         err, SHEAF_ERR_DATA,
         "%s: cells of row %lld have %lld channels and %lld correlations, their window and "
         "setup %lld and %zu",
         v->vis->member[r->member], (long long)r->row[0], (long long)r->nchan, (long long)r->ncorr,
         (long long)nchan, view.ncorr);
-  return rc;
+  return finish_entry(e, nchan, r->ncorr, n, err);
 }
 
 /* The number of the entry, made where there is none yet. */

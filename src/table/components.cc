@@ -73,6 +73,7 @@ struct sheaf_skymodel {
   std::vector<Field> field;
   std::vector<Vector<Double>> frequency;  // of the windows' channels
   std::vector<int32_t> modelled;
+  std::map<int32_t, std::string> broken;  // fields whose record is not as it should be, and why
   std::vector<List> list;
   std::map<Key, int> place;            // where each of `sets` holds
   std::vector<std::vector<int>> sets;  // numbers of lists
@@ -84,19 +85,25 @@ namespace {
 
 // ---- reading of records ----
 
+[[noreturn]] void fail(const std::string& text) {
+  throw Failure(SHEAF_ERR_DATA, text);
+}
+
 double angle_of(const RecordInterface& record, const char* name) {
   QuantumHolder holder;
   String error;
   if (!record.isDefined(name) || !holder.fromRecord(error, record.asRecord(name)))
-    throw Failure(SHEAF_ERR_DATA, std::string("a component without ") + name);
-  return holder.asQuantumDouble().getValue("rad");
+    fail(std::string("a component without ") + name);
+  const Quantity angle = holder.asQuantumDouble();
+  if (!angle.isConform("rad")) fail(std::string(name) + " in " + angle.getUnit().c_str());
+  return angle.getValue("rad");
 }
 
 MDirection direction_of(const RecordInterface& shape) {
   MeasureHolder holder;
   String error;
   if (!holder.fromRecord(error, shape.asRecord("direction")) || !holder.isMDirection())
-    throw Failure(SHEAF_ERR_DATA, "a component without direction");
+    fail("a component without direction");
   return holder.asMDirection();
 }
 
@@ -117,20 +124,24 @@ std::array<double, 4> stokes_of(const std::string& representation, const Vector<
   if (representation == "Linear")
     return {std::real(v[0] + v[3]) / 2, std::real(v[0] - v[3]) / 2, std::real(v[1] + v[2]) / 2,
             std::real((v[1] - v[2]) / i) / 2};
+  if (representation != "Stokes") fail("fluxes in the representation '" + representation + "'");
   return {v[0].real(), v[1].real(), v[2].real(), v[3].real()};
 }
 
 void read_flux(const RecordInterface& flux, Component& c) {
-  Vector<DComplex> value(4);
-  const uInt k = static_cast<uInt>(flux.fieldNumber("value"));
-  if (flux.dataType(k) == TpArrayDComplex)
-    value = Vector<DComplex>(flux.asArrayDComplex(k));
-  else
-    convertArray(value, Vector<Double>(flux.toArrayDouble(k)));
-  if (value.nelements() != 4) throw Failure(SHEAF_ERR_DATA, "a component without four fluxes");
-  const double jy = Quantity(1, flux.asString("unit")).getValue("Jy");
+  Vector<DComplex> value;
+  if (flux.isDefined("value") && flux.dataType("value") == TpArrayDComplex) {
+    value.reference(Vector<DComplex>(flux.asArrayDComplex("value")));
+  } else {
+    const Vector<Double> numbers(flux.toArrayDouble("value"));
+    value.resize(numbers.nelements());
+    convertArray(value, numbers);
+  }
+  if (value.nelements() != 4) fail("a component without four fluxes");
+  const Quantity unit(1, flux.asString("unit"));
+  if (!unit.isConform("Jy")) fail(std::string("fluxes in ") + unit.getUnit().c_str());
   c.stokes = stokes_of(flux.asString("polarisation"), value);
-  for (double& s : c.stokes) s *= jy;
+  for (double& s : c.stokes) s *= unit.getValue("Jy");
 }
 
 std::string read_shape(const RecordInterface& shape, Component& c) {
@@ -152,13 +163,30 @@ double hertz_of(const RecordInterface& spectrum) {
   MeasureHolder holder;
   String error;
   if (!holder.fromRecord(error, spectrum.asRecord("frequency")) || !holder.isMFrequency())
-    throw Failure(SHEAF_ERR_DATA, "a spectrum without frequency");
+    fail("a spectrum without frequency");
   return holder.asMFrequency().getValue().getValue();
 }
 
 std::vector<double> numbers_of(const RecordInterface& record, const char* name) {
   const Vector<Double> v(record.toArrayDouble(name));
   return {v.begin(), v.end()};
+}
+
+void read_table(const RecordInterface& spectrum, Component& c) {
+  static const char* const names[] = {"ival", "qval", "uval", "vval"};
+  c.spectrum = Spectrum::table;
+  c.frequency = Vector<Double>(spectrum.toArrayDouble("tabFreqVal"));
+  const size_t n = c.frequency.nelements();
+  if (n < 2) fail("a tabular spectrum of less than two frequencies");
+  if (std::set<double>(c.frequency.begin(), c.frequency.end()).size() < n)
+    fail("a tabular spectrum with a frequency twice");
+  for (int i = 0; i < 4; i++) {
+    c.values[i] = spectrum.isDefined(names[i]) ? Vector<Double>(spectrum.toArrayDouble(names[i]))
+                                               : Vector<Double>(n, 0.0);
+    if (c.values[i].nelements() != n)
+      fail("a tabular spectrum of " + std::to_string(n) + " frequencies with " +
+           std::to_string(c.values[i].nelements()) + " values");
+  }
 }
 
 std::string read_spectrum(const RecordInterface& spectrum, Component& c) {
@@ -174,12 +202,7 @@ std::string read_spectrum(const RecordInterface& spectrum, Component& c) {
     c.spectrum = Spectrum::polynomial;
     c.numbers = numbers_of(spectrum, "coeffs");
   } else if (type == "Tabular Spectrum") {
-    static const char* const names[] = {"ival", "qval", "uval", "vval"};
-    c.spectrum = Spectrum::table;
-    c.frequency = Vector<Double>(spectrum.toArrayDouble("tabFreqVal"));
-    for (int i = 0; i < 4; i++)
-      c.values[i] = spectrum.isDefined(names[i]) ? Vector<Double>(spectrum.toArrayDouble(names[i]))
-                                                 : Vector<Double>(c.frequency.nelements(), 0.0);
+    read_table(spectrum, c);
     return "";
   } else {
     return "it has a component with the spectrum '" + type + "'";
@@ -212,7 +235,8 @@ std::vector<Key> keys_of(const RecordInterface& record) {
   std::vector<Key> keys;
   if (record.isDefined("indexcombination")) {
     const Matrix<Int> rows(record.toArrayInt("indexcombination"));
-    for (uInt r = 0; r < rows.nrow() && rows.ncolumn() == 4; r++)
+    if (rows.ncolumn() != 4 && !rows.empty()) fail("combinations of indices that are not of four");
+    for (uInt r = 0; !rows.empty() && r < rows.nrow(); r++)
       keys.push_back({rows(r, 0), rows(r, 1), rows(r, 2), rows(r, 3)});
     return keys;
   }
@@ -241,13 +265,35 @@ void add_lists(sheaf_skymodel& m, const RecordInterface& model, const char* kind
 
 const std::string kPrefix = "definedmodel_field_";
 
+// The field that a keyword tells of, or -1.
+int32_t field_of(const std::string& keyword) {
+  const std::string number = keyword.substr(std::min(keyword.size(), kPrefix.size()));
+  if (keyword.compare(0, kPrefix.size(), kPrefix) != 0 || number.empty() || number.size() > 9 ||
+      number.find_first_not_of("0123456789") != std::string::npos)
+    return -1;
+  return std::atoi(number.c_str());
+}
+
+// A record that is not as it should be is told of where its field is asked for.
+void add_model(sheaf_skymodel& m, const RecordInterface& record, int32_t field) {
+  m.modelled.push_back(field);
+  try {
+    add_lists(m, record, "cl", field);
+    add_lists(m, record, "ft", field);
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& x) {
+    m.broken[field] = std::string("its record is broken (") + x.what() + ")";
+  }
+}
+
 // The models that the keywords of a table tell of; those of SOURCE are cells of it.
 void read_models(sheaf_skymodel& m, const Table& table, bool is_source) {
   const TableRecord& keys = table.keywordSet();
   for (uInt i = 0; i < keys.nfields(); i++) {
     const std::string name = keys.name(i);
-    if (name.compare(0, kPrefix.size(), kPrefix) || keys.dataType(i) != TpString) continue;
-    const int32_t field = std::atoi(name.c_str() + kPrefix.size());
+    const int32_t field = field_of(name);
+    if (field < 0 || keys.dataType(i) != TpString) continue;
     const String model = keys.asString(i);
     if (!keys.isDefined(model)) continue;
     if (std::count(m.modelled.begin(), m.modelled.end(), field)) continue;  // SOURCE's come first
@@ -261,9 +307,7 @@ void read_models(sheaf_skymodel& m, const Table& table, bool is_source) {
     } else if (keys.dataType(model) == TpRecord) {
       record = keys.subRecord(model).toRecord();
     }
-    m.modelled.push_back(field);
-    add_lists(m, record, "cl", field);
-    add_lists(m, record, "ft", field);
+    add_model(m, record, field);
   }
 }
 
@@ -462,6 +506,8 @@ extern "C" int sheaf_skymodel_check(const sheaf_skymodel* model, int32_t field, 
   if (field < 0 || static_cast<size_t>(field) >= model->field.size()) return 0;  // has no rows
   if (!model->field[static_cast<size_t>(field)].why.empty())
     return refuse(*model, field, model->field[static_cast<size_t>(field)].why, err);
+  const auto broken = model->broken.find(field);
+  if (broken != model->broken.end()) return refuse(*model, field, broken->second, err);
   for (const List& list : model->list)
     if (!list.why.empty() && !list.keys.empty() && list.keys[0][0] == field)
       return refuse(*model, field, list.why, err);
@@ -474,6 +520,8 @@ extern "C" int sheaf_skymodel_find(const sheaf_skymodel* model, const sheaf_sky_
   *number = SHEAF_SKYMODEL_NONE;
   if (!std::binary_search(fields.begin(), fields.end(), place->field)) return 0;
   *number = SHEAF_SKYMODEL_ELSEWHERE;
+  const auto broken = model->broken.find(place->field);
+  if (broken != model->broken.end()) return refuse(*model, place->field, broken->second, err);
   const bool any = model->by_spw.count(place->field) > 0;
   const auto found = model->place.find(
       {place->field, place->spw, any ? kAny : place->scan, any ? kAny : place->state});

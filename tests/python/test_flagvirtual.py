@@ -119,6 +119,80 @@ def test_what_cannot_be_evaluated_is_named(make, change, why):
         sheaf.flagdata(path, **cases.CASES["clip components"][2])
 
 
+def component(number, *keys, **what):
+    """Changes a part of a component."""
+    def change(record):
+        of = record["cl_0"]["container"][f"component{number}"]
+        for key in keys:
+            of = of[key]
+        of.update(what)
+    return change
+
+
+def without(number, key):
+    return lambda record: record["cl_0"]["container"][f"component{number}"].pop(key)
+
+
+def tabular(frequencies, *values):
+    return component(0, spectrum={"type": "Tabular Spectrum", "tabFreqVal": np.array(frequencies, float),
+                                  "frequency": {"type": "frequency", "refer": "LSRK", "m0": {"value": 1.4, "unit": "GHz"}},
+                                  **{key: np.array(v, float) for key, v in zip(("ival", "qval", "uval", "vval"), values)}})
+
+
+BROKEN = {
+    "flux": (without(0, "flux"), "flux"),
+    "fluxes": (component(0, "flux", value=np.ones(3)), "a component without four fluxes"),
+    "text": (component(0, "flux", value="1"), "field value"),
+    "representation": (component(0, "flux", polarisation="Other"), "fluxes in the representation 'Other'"),
+    "unit": (component(0, "flux", unit="K"), "fluxes in K"),
+    "direction": (lambda r: r["cl_0"]["container"]["component0"]["shape"].pop("direction"), "direction"),
+    "width": (component(1, "shape", majoraxis={"value": 1.0, "unit": "Jy"}), "majoraxis in Jy"),
+    "spectrum": (without(0, "spectrum"), "spectrum"),
+    "one frequency": (tabular([1.4e9], [3]), "a tabular spectrum of less than two frequencies"),
+    "no frequency": (tabular([], []), "a tabular spectrum of less than two frequencies"),
+    "same frequencies": (tabular([1.4e9, 1.4e9], [3, 4]), "a tabular spectrum with a frequency twice"),
+    "values": (tabular([1.4e9, 1.41e9, 1.5e9], [3, 4]), "a tabular spectrum of 3 frequencies with 2 values"),
+    "components": (lambda r: r["cl_0"]["container"].update(nelements=99), "component6"),
+    "lists": (lambda r: r.update(numcl=2), "cl_1"),
+    "indices": (lambda r: r["cl_0"].update(indexcombination=np.zeros((2, 3), np.int32)), "combinations of indices that are not of four")}
+
+
+@pytest.mark.parametrize("name", sorted(BROKEN))
+def test_a_broken_record_is_told_of_where_its_field_is_selected(make, name):
+    change, why = BROKEN[name]
+    path = make("ngc.ms", "components")
+    before = cells(path)
+    with table(path + "/SOURCE", readonly=False, ack=False) as t:
+        row = t.getkeyword("model_1")
+        record = t.getcell("SOURCE_MODEL", row)
+        change(record)
+        t.putcell("SOURCE_MODEL", row, record)
+    with pytest.raises(Exception, match=f"virtual model of field 1 .* cannot be evaluated: its record is broken .*{why}"):
+        sheaf.flagdata(path, **cases.CASES["clip components"][2])
+    assert all(np.array_equal(a, b) for a, b in zip(before[0], cells(path)[0], strict=True))
+    sheaf.flagdata(path, field="0", flagbackup=False, **cases.CASES["clip components"][2])
+
+
+def test_correlations_of_cells_and_setup_differ(make):
+    path = make("ngc.ms", "components")
+    with table(path + "/POLARIZATION", readonly=False, ack=False) as t:
+        t.putcell("CORR_TYPE", 0, np.array([5], np.int32))
+        t.putcell("NUM_CORR", 0, 1)
+    with pytest.raises(Exception, match="cells of row 0 have 63 channels and 2 correlations, their window and setup 63 and 1"):
+        sheaf.flagdata(path, **cases.CASES["clip components"][2])
+
+
+def test_other_keywords_are_no_models(make):
+    """A name that does not end in the number of a field."""
+    a, b = make("ngc.ms", "components", "a.ms"), make("ngc.ms", "components", "b.ms")
+    with table(b + "/SOURCE", readonly=False, ack=False) as t:
+        for name in ("", "x", "0x", "99999999999999999999"):
+            t.putkeyword("definedmodel_field_" + name, "model_1")
+    for path in (a, b):
+        sheaf.flagdata(path, flagbackup=False, mode="clip", datacolumn="MODEL", clipminmax=[0, 0.5])
+    assert same(a, b)
+
+
 def test_without_column_and_model_it_is_refused(make):
     path = make("ngc.ms", "components")
     sheaf.delmod(path)
