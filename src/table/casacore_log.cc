@@ -124,8 +124,14 @@ std::string explain(const std::string& text, int reason) {
                              "$1: only part was written: No space left on device, or in the quota");
   // A failed write under another name: an assertion, or what came of a table that could not be
   // made.
-  if (reason && (contains(out, "Failed AlwaysAssert trace") || contains(out, "NullTable::")))
-    out += std::string(": ") + strerror(reason);
+  if (reason && (contains(out, "Failed AlwaysAssert trace") || contains(out, "NullTable::"))) {
+    const std::string cause = strerror(reason);
+    // What casacore closes on its way here may change errno: a write does not fail for that.
+    const bool lost = contains(out, "WRITE") && !names_reason_to_write(cause);
+    out += lost ? std::string(": it cannot be written; the system's reason is lost (") +
+                      strerror(EIO) + ", or " + strerror(ENOSPC) + ", or the like)"
+                : ": " + cause;
+  }
   return out;
 }
 
