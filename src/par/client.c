@@ -194,7 +194,7 @@ static void job_fini(job *j) {
   free(j->losses);
   free(j->state);
   free(j->order);
-  if (!j->common_lent) free(j->common);
+  sheaf_wire_free(j->common, j->common_lent ? SHEAF_ERR_LOST : 0);
 }
 
 static const char *label_of(const job *j, size_t index) {
@@ -415,7 +415,7 @@ static int send_unit(job *j, int rank, size_t index, sheaf_error *err) {
     return sheaf_fail(err, SHEAF_ERR_INTERNAL, "%s: the arguments are no JSON", label_of(j, index));
   const sheaf_wire_head head = {.kind = SHEAF_WIRE_UNIT, .round = j->id, .index = index};
   const int rc = sheaf_wire_send(rank, SHEAF_WIRE_REQUEST, head, text, strlen(text), err);
-  if (rc != SHEAF_ERR_LOST) free(text);
+  sheaf_wire_free(text, rc);
   return rc;
 }
 

@@ -108,7 +108,7 @@ static int respond_value(sheaf_wire_head head, const json_t *value, sheaf_error 
     return respond_failure(head, &failure, err);
   }
   const int rc = sheaf_wire_send(CLIENT, SHEAF_WIRE_RESPONSE, head, text, strlen(text), err);
-  free(text);
+  sheaf_wire_free(text, rc);
   return rc;
 }
 

@@ -27,6 +27,29 @@ void sheaf_wire_init(MPI_Comm with, int (*look)(int peer), void (*ring)(int peer
   ring_at = ring;
 }
 
+/* What MPI may still look at, or write to, though the other process is dead. It is listed, so that
+ * it is no leak to those who look for some. */
+typedef struct kept {
+  struct kept *next;
+  void *memory;
+} kept;
+
+static kept *all_kept;
+
+void sheaf_wire_free(void *memory, int rc) {
+  if (rc != SHEAF_ERR_LOST) {
+    free(memory);
+    return;
+  }
+  kept *k = memory ? malloc(sizeof *k) : NULL;
+  if (!k) return; /* kept all the same */
+  k->memory = memory;
+  pthread_mutex_lock(&lock);
+  k->next = all_kept;
+  all_kept = k;
+  pthread_mutex_unlock(&lock);
+}
+
 int sheaf_wire_check(int mpi_code, const char *what, sheaf_error *err) {
   char text[MPI_MAX_ERROR_STRING] = "unknown error";
   int length = 0;
@@ -149,7 +172,7 @@ static int send_packet(int peer, int tag, const sheaf_wire_head *head, const she
     n += part[i].n;
   }
   const int rc = send_ringing(peer, tag, packet, n, err);
-  if (rc != SHEAF_ERR_LOST) free(packet);
+  sheaf_wire_free(packet, rc);
   return rc;
 }
 
@@ -229,9 +252,8 @@ int sheaf_wire_receive(sheaf_wire_message *m, sheaf_error *err) {
     free(packet);
     return 1;
   }
-  if (rc == SHEAF_ERR_LOST) return rc; /* MPI may still write there: leave the memory to it */
-  free(packet);
-  free(m->data);
+  sheaf_wire_free(packet, rc);
+  sheaf_wire_free(m->data, rc);
   m->data = NULL;
   return rc;
 }

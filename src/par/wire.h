@@ -79,9 +79,13 @@ int sheaf_wire_send_parts(int peer, sheaf_wire_tag tag, sheaf_wire_head head,
                           const sheaf_wire_part *part, size_t npart, sheaf_error *err);
 
 /* Returns when `data` may be reused. After SHEAF_ERR_LOST it must stay as it is until the process
- * ends, because MPI may still look at it. */
+ * ends, because MPI may still look at it: sheaf_wire_free sees to that. */
 int sheaf_wire_send(int peer, sheaf_wire_tag tag, sheaf_wire_head head, const void *data, size_t n,
                     sheaf_error *err);
+
+/* Frees memory (from malloc; NULL is nothing) whose transfer returned rc; after SHEAF_ERR_LOST it
+ * is kept instead. */
+void sheaf_wire_free(void *memory, int rc);
 
 /* 1 and a message (the caller frees `data`), or 0 when there is none now. */
 int sheaf_wire_receive(sheaf_wire_message *message, sheaf_error *err);
