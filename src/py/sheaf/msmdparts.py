@@ -63,8 +63,8 @@ class Windows:
     def almaspws(self, chavg=False, fdm=False, sqld=False, tdm=False, wvr=False, complement=False):  # pylint: disable=too-many-arguments
         """Windows of any of these kinds, by ALMA's criteria; complement: all others."""
         kinds = self._kinds()
-        found = set().union(*(kinds[name] for name, wanted in (("chavg", chavg), ("fdm", fdm), ("sqld", sqld), ("tdm", tdm), ("wvr", wvr))
-                              if wanted))
+        asked = {"chavg": chavg, "fdm": fdm, "sqld": sqld, "tdm": tdm, "wvr": wvr}
+        found = set().union(*(kinds[name] for name, wanted in asked.items() if wanted))
         return _ints(set(range(self._size("SPECTRAL_WINDOW"))) - found if complement else found)
 
     def chanavgspws(self):
@@ -153,8 +153,8 @@ class Windows:
 
         if not os.path.isdir(f"{self._path}/ASDM_RECEIVER") or self._size("ASDM_RECEIVER") > n:
             return {}
-        pairs = list(zip(self._column("ASDM_RECEIVER", "spectralWindowId").tolist(), self._column("ASDM_RECEIVER", "frequencyBand").tolist()))
-        return dict(reversed(pairs))
+        ids, bands = (self._column("ASDM_RECEIVER", name).tolist() for name in ("spectralWindowId", "frequencyBand"))
+        return dict(zip(reversed(ids), reversed(bands)))
 
 
 class Sources:
@@ -284,9 +284,11 @@ class Exposures:
         starts = np.flatnonzero(np.r_[True, (keys[:, 1:] != keys[:, :-1]).any(axis=0)])
         for start, end in zip(starts, [*starts[1:], len(order)]):
             obs, array, scan, field = keys[:, start].tolist()
-            above = out.setdefault(f"observationID={obs}", {}).setdefault(f"arrayID={array}", {}).setdefault(f"scan={scan}", {"nrows": 0})
+            above = out
+            for name in (f"observationID={obs}", f"arrayID={array}", f"scan={scan}"):
+                above = above.setdefault(name, {})
             found = above[f"fieldID={field}"] = self._subscan(order[start:end])
-            above["nrows"] += found["nrows"]
+            above["nrows"] = above.get("nrows", 0) + found["nrows"]
             above["antennas"] = np.union1d(above.get("antennas", np.zeros(0, int)), found["antennas"])
         return out
 

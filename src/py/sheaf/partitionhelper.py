@@ -182,8 +182,8 @@ def getPartitionMap(msfilename, nsubms, selection={}, axis=["field", "spw", "sca
     if not pairs:
         raise EmptyError("getPartitionMap: MSSelectionNullSelection : the selection matches no rows")
     if nsubms > len(pairs):
-        casalog.post(f"Number of subMSs ({nsubms}) is greater than available scan,ddi pairs ({len(pairs)}), setting nsubms to {len(pairs)}",
-                     "WARN", "getPartitionMap")
+        casalog.post(f"Number of subMSs ({nsubms}) is greater than available scan,ddi pairs ({len(pairs)}), setting nsubms to "
+                     f"{len(pairs)}", "WARN", "getPartitionMap")
     n = min(int(nsubms), len(pairs))
     parts = {i: {"scanList": [], "ddiList": [], "fieldList": [], "nVisList": [], "nVisTotal": 0} for i in range(n)}
     for scan, ddid, part in _core.ms_balance(os.path.abspath(msfilename), _texts_of(selection), n):
@@ -224,12 +224,13 @@ class convertToMMS:  # pylint: disable=invalid-name
             raise NotFoundError(f"inpdir='{inpdir}': no such folder")
         self.inpdir, self.axis, self.numsubms = os.path.abspath(inpdir), axis, numsubms
         self.mmsdir = os.path.abspath("mmsdir" if mmsdir is None else mmsdir)
-        if os.path.realpath(self.mmsdir) == os.path.realpath(self.inpdir) or (self.inpdir + os.sep).startswith(self.mmsdir.rstrip(os.sep) + os.sep):
+        if os.path.commonpath([os.path.realpath(self.mmsdir), os.path.realpath(inpdir)]) == os.path.realpath(self.mmsdir):
             raise ParameterError(f"mmsdir='{self.mmsdir}': must be another folder than inpdir, and none above it")
         if cleanup and os.path.isdir(self.mmsdir):
             shutil.rmtree(self.mmsdir)
         os.makedirs(self.mmsdir, exist_ok=True)
-        entries = sorted(name for name in os.listdir(self.inpdir) if not name.startswith(".") and os.path.join(self.inpdir, name) != self.mmsdir)
+        entries = sorted(name for name in os.listdir(self.inpdir)
+                         if not name.startswith(".") and os.path.join(self.inpdir, name) != self.mmsdir)
         mss = [name for name in entries if self.isItMS(os.path.join(self.inpdir, name)) == 1]
         for name in entries:
             if os.path.lexists(os.path.join(self.mmsdir, name)):
