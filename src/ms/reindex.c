@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "table/isolate.h"
+#include "table/model.h"
 #include "table/table.h"
 
 static int no_memory(sheaf_error *err) {
@@ -737,9 +739,29 @@ static int subtables_isolated(void *user, json_t **value, sheaf_error *err) {
   return write_subtables(w->map, w->from, w->to, w->selected, w->groups, err);
 }
 
+/* Virtual models name rows of SOURCE, fields, windows and states by number: where these are others
+ * now, the models would be those of others, and they go (in CASA they always do). */
+static int drop_models(const sheaf_reindex *map, const char *to, const sheaf_spwgroups *groups,
+                       sheaf_error *err) {
+  char source[4200];
+  sheaf_model *models = NULL;
+  size_t n = 0;
+  if (!map->spw.to && !map->field.to && !map->source.to && !map->state.to && !groups) return 0;
+  snprintf(source, sizeof source, "%.4100s/SOURCE", to);
+  if (access(source, F_OK) < 0) return 0;
+  int rc = sheaf_model_list(source, &models, &n, err);
+  free(models);
+  if (rc < 0 || n == 0) return rc;
+  sheaf_log(SHEAF_LOG_WARN,
+            "The virtual models are left out, as windows, fields or sources have other numbers in "
+            "the output; setjy or ft make them anew");
+  return sheaf_model_clear(source, NULL, 0, err);
+}
+
 int sheaf_reindex_subtables(const sheaf_reindex *map, const char *from, const char *to,
                             const sheaf_selected *selected, const sheaf_spwgroups *groups,
                             sheaf_error *err) {
   subtables_work work = {map, from, to, selected, groups};
-  return sheaf_isolated(to, subtables_isolated, &work, NULL, err);
+  const int rc = sheaf_isolated(to, subtables_isolated, &work, NULL, err);
+  return rc < 0 ? rc : drop_models(map, to, groups, err);
 }

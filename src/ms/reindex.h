@@ -51,7 +51,7 @@ int sheaf_reindex_make(sheaf_reindex *map, const char *ms_path, const sheaf_sele
 void sheaf_reindex_free(sheaf_reindex *map);
 
 /* Writes all sub-tables of `from` into the existing main table `to` and links them. Dangling
- * keywords are left out with a warning. */
+ * keywords are left out with a warning, and so are virtual models where ids change. */
 int sheaf_reindex_subtables(const sheaf_reindex *map, const char *from, const char *to,
                             const sheaf_selected *selected, const sheaf_spwgroups *groups,
                             sheaf_error *err);

@@ -72,6 +72,34 @@ def test_a_multi_ms_gets_the_flags_of_its_ms(make, axis):
     assert sheaf.flagdata("case.mms", mode="summary")["flagged"] == FLAGS["rflag"]["flags"]
 
 
+def models_of(path):
+    with table(path + "/SOURCE", ack=False) as t:
+        return [name for name in t.keywordnames() if "model" in name]
+
+
+@pytest.mark.parametrize("par", [{"spw": "1,2,4"}, {"field": "3"}, {"separationaxis": "spw", "createmms": True}])
+def test_partition_leaves_models_out_where_numbers_change(make, par):
+    """As CASA's partition, after which SOURCE has no such keywords. They name windows, fields and rows of SOURCE."""
+    path = make("other.ms", "windows")
+    sheaf.partition(path, "out.ms", flagbackup=False, **{"createmms": False, **par})
+    assert models_of(path) and not models_of("out.ms")
+    with pytest.raises(Exception, match="no column MODEL_DATA and no virtual model"):
+        sheaf.flagdata("out.ms", **cases.CASES["clip windows"][2])
+
+
+@pytest.mark.parametrize("par", [{"createmms": False, "scan": "1"}, {"separationaxis": "scan", "numsubms": 2}])
+def test_partition_keeps_models_where_numbers_stay(make, par):
+    model, base, clip = cases.CASES["clip components"]
+    path = make(base, model)
+    sheaf.partition(path, "out.ms", flagbackup=False, **par)
+    assert models_of("out.ms") == models_of(path)
+    for each in (path, "out.ms"):
+        sheaf.flagdata(each, flagbackup=False, **clip)
+    scans = {"scan": par["scan"]} if "scan" in par else {}
+    counts = [sheaf.flagdata(each, mode="summary", **scans)["flagged"] for each in (path, "out.ms")]
+    assert counts[0] == counts[1] > 0
+
+
 def test_models_in_the_main_table(make):
     """Where there is no SOURCE the records are keywords of the main table."""
     a, b = make("ngc.ms", "components", "a.ms"), make("ngc.ms", None, "b.ms")
