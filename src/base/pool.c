@@ -10,7 +10,7 @@
 
 /* Smaller ones are malloc's. IDLE_BYTES: of buffers that nobody uses. */
 enum { LARGE = 1 << 20, STEP = 1 << 18, IDLE = 32, HUGE_PAGES = 8 << 20 };
-static const size_t idle_bytes = (size_t)192 << 20;
+static const size_t idle_bytes = (size_t)48 << 20;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 SHEAF_OPEN_AFTER_FORK(lock);
@@ -50,7 +50,6 @@ void sheaf_pool_give(sheaf_buffer *buffer) {
     release(buffer);
     return;
   }
-  madvise(buffer->memory, buffer->size, MADV_FREE);
   pthread_mutex_lock(&lock);
   while (nidle > 0 && (nidle == IDLE || nbytes + buffer->size > idle_bytes)) { /* the oldest goes */
     out[n++] = idle[0];
@@ -67,6 +66,12 @@ void sheaf_pool_give(sheaf_buffer *buffer) {
   pthread_mutex_unlock(&lock);
   *buffer = (sheaf_buffer){0};
   while (n > 0) release(&out[--n]);
+}
+
+void sheaf_pool_rest(void) {
+  pthread_mutex_lock(&lock);
+  for (int i = 0; i < nidle; i++) madvise(idle[i].memory, idle[i].size, MADV_FREE);
+  pthread_mutex_unlock(&lock);
 }
 
 int sheaf_pool_need(sheaf_buffer *buffer, size_t size) {

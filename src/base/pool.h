@@ -3,8 +3,7 @@
  * pool.h - large buffers that pass from one unit of work to the next.
  *
  * Memory that a unit gives back comes to the next one without new page faults, which cost as much as
- * filling it. What nobody uses is marked so that the system may take it at any time, and goes back to it
- * when much of it lies idle. All functions may be called by all threads. */
+ * filling it. Up to 48 MiB lie idle. All functions may be called by all threads. */
 #ifndef SHEAF_BASE_POOL_H
 #define SHEAF_BASE_POOL_H
 
@@ -20,5 +19,7 @@ typedef struct sheaf_buffer {
 int sheaf_pool_need(sheaf_buffer *buffer, size_t size);
 /* Gives the buffer back; it is empty then. */
 void sheaf_pool_give(sheaf_buffer *buffer);
+/* The system may have what lies idle, if it needs memory before somebody else does. */
+void sheaf_pool_rest(void);
 
 #endif

@@ -4,8 +4,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pool.h"
+
 static int no_memory(sheaf_error *err) {
   return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for averages; give more with SHEAF_MEMORY");
+}
+
+/* Memory of the pool, which knows itself: 64 bytes before it are a sheaf_buffer. */
+static void *take(size_t size) {
+  sheaf_buffer buffer = {0};
+  if (!sheaf_pool_need(&buffer, size + 64)) return NULL;
+  memcpy(buffer.memory, &buffer, sizeof buffer);
+  return (char *)buffer.memory + 64;
+}
+
+static void give(void *memory) {
+  sheaf_buffer buffer;
+  if (!memory) return;
+  memcpy(&buffer, (char *)memory - 64, sizeof buffer);
+  sheaf_pool_give(&buffer);
 }
 
 int64_t sheaf_flag_averages_bin(const sheaf_flag_agent *a, int32_t spw) {
@@ -73,9 +90,9 @@ static int plan_times(sheaf_flag_averaged *out, const sheaf_flag_averages *in, i
 /* ---- cells ---- */
 
 static void free_cells(sheaf_flag_cells *c) {
-  free(c->data);
-  free(c->flag);
-  free(c->weight);
+  give(c->data);
+  give(c->flag);
+  give(c->weight);
   *c = (sheaf_flag_cells){0};
 }
 
@@ -83,9 +100,9 @@ static int reserve(sheaf_flag_cells *c, int64_t nrow, int64_t nchan, int64_t nco
                    int weights, sheaf_error *err) {
   const size_t n = (size_t)(nrow * nchan * ncorr) + 1;
   *c = (sheaf_flag_cells){.nrow = nrow, .nchan = nchan, .ncorr = ncorr, .parts = parts};
-  c->data = malloc(n * (size_t)parts * sizeof *c->data);
-  c->flag = malloc(n);
-  if (weights) c->weight = malloc(n * sizeof *c->weight);
+  c->data = take(n * (size_t)parts * sizeof *c->data);
+  c->flag = take(n);
+  if (weights) c->weight = take(n * sizeof *c->weight);
   return c->data && c->flag && (!weights || c->weight) ? 0 : no_memory(err);
 }
 
@@ -151,12 +168,12 @@ static int average(sheaf_flag_cells *result, sheaf_flag_averaged *out,
     if (in_channels == BY_SIGMA)
       sheaf_flag_average_reweigh(cells.weight, (size_t)(naverage * in->nchan * in->ncorr));
     if (in_channels == PLAIN) {
-      free(cells.weight);
+      give(cells.weight);
       cells.weight = NULL;
     }
     if (!out->time_flag) {
       const size_t n = (size_t)(naverage * in->nchan * in->ncorr);
-      if (!(out->time_flag = malloc(n + 1))) SHEAF_TRY(no_memory(err));
+      if (!(out->time_flag = take(n + 1))) SHEAF_TRY(no_memory(err));
       memcpy(out->time_flag, cells.flag, n);
     }
   }
@@ -203,7 +220,7 @@ int sheaf_flag_averages_make(sheaf_flag_averaged *out, const sheaf_flag_averages
                     naverage, err));
   if (in->minus) SHEAF_TRY(subtract_model(&cells, out, in, naverage, err));
   const size_t nflag = (size_t)(cells.nrow * cells.nchan * cells.ncorr);
-  if (!(out->original = malloc(nflag + 1))) SHEAF_TRY(no_memory(err));
+  if (!(out->original = take(nflag + 1))) SHEAF_TRY(no_memory(err));
   memcpy(out->original, cells.flag, nflag);
   out->n = cells.nrow;
   out->data = cells.data;
@@ -246,10 +263,10 @@ void sheaf_flag_averages_return(sheaf_flag_averaged *out, const sheaf_flag_avera
 }
 
 void sheaf_flag_averages_free(sheaf_flag_averaged *out) {
-  free(out->data);
-  free(out->flag);
-  free(out->time_flag);
-  free(out->original);
+  give(out->data);
+  give(out->flag);
+  give(out->time_flag);
+  give(out->original);
   free(out->place);
   free(out->average);
   free(out->map_row);

@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fork.h"
 #include "base/value.h"
 
 static int no_memory(sheaf_error *err) {
@@ -15,6 +17,54 @@ static int no_memory(sheaf_error *err) {
 }
 
 /* ---- parts ---- */
+
+/* Files that are mapped: all threads of a process share one mapping. */
+typedef struct mapping {
+  dev_t device;
+  ino_t inode;
+  void *here;
+  size_t size;
+  int users;
+  struct mapping *next;
+} mapping;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+SHEAF_OPEN_AFTER_FORK(lock);
+static mapping *mappings;
+
+/* Maps `size` bytes of an open file; NULL when that fails. */
+static void *map_shared(int fd, const struct stat *st, size_t size) {
+  mapping *m;
+  pthread_mutex_lock(&lock);
+  for (m = mappings; m; m = m->next)
+    if (m->device == st->st_dev && m->inode == st->st_ino && m->size == size) break;
+  if (!m && (m = malloc(sizeof *m))) {
+    void *here = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    if (here == MAP_FAILED) {
+      free(m);
+      m = NULL;
+    } else {
+      *m = (mapping){st->st_dev, st->st_ino, here, size, 0, mappings};
+      mappings = m;
+    }
+  }
+  if (m) m->users++;
+  pthread_mutex_unlock(&lock);
+  return m ? m->here : NULL;
+}
+
+static void unmap_shared(const void *here) {
+  pthread_mutex_lock(&lock);
+  mapping **m = &mappings;
+  while (*m && (*m)->here != here) m = &(*m)->next;
+  if (*m && --(*m)->users == 0) {
+    mapping *last = *m;
+    *m = last->next;
+    munmap(last->here, last->size);
+    free(last);
+  }
+  pthread_mutex_unlock(&lock);
+}
 
 static int map_part(const sheaf_recspan *part, const sheaf_flag_record **to, size_t *size,
                     sheaf_error *err) {
@@ -27,10 +77,10 @@ static int map_part(const sheaf_recspan *part, const sheaf_flag_record **to, siz
     if (fd >= 0) close(fd);
     return sheaf_fail_errno(err, SHEAF_ERR_IO, reason, "cannot read %s", part->path);
   }
-  void *here = MAP_FAILED;
-  if ((uint64_t)st.st_size >= *size) here = mmap(NULL, *size, PROT_READ, MAP_SHARED, fd, 0);
+  void *here = NULL;
+  if ((uint64_t)st.st_size >= *size) here = map_shared(fd, &st, *size);
   close(fd);
-  if (here == MAP_FAILED)
+  if (!here)
     return sheaf_fail(err, SHEAF_ERR_IO, "%s: ends too early, or cannot be mapped", part->path);
   *to = here;
   return 0;
@@ -54,7 +104,7 @@ int sheaf_flag_recordset_open(sheaf_flag_recordset *set, const sheaf_recspan *pa
 
 void sheaf_flag_recordset_close(sheaf_flag_recordset *set) {
   for (size_t i = 0; set->part && i < set->n; i++)
-    if (set->part[i]) munmap((void *)(uintptr_t)set->part[i], set->size[i]);
+    if (set->part[i]) unmap_shared(set->part[i]);
   free(set->part);
   free(set->size);
   *set = (sheaf_flag_recordset){0};

@@ -10,6 +10,7 @@
 #include "base/cancel.h"
 #include "base/keysort.h"
 #include "base/log.h"
+#include "base/pool.h"
 #include "base/progress.h"
 #include "base/threads.h"
 #include "base/value.h"
@@ -65,6 +66,7 @@ static void close_unit(unit *u) {
   json_decref(u->devs);
   free(u->records);
   free(u->arrays);
+  sheaf_pool_rest();
   *u = (unit){0};
 }
 
