@@ -7,10 +7,11 @@
 #include <sys/mman.h>
 
 #include "base/fork.h"
+#include "base/memory.h"
 
 /* Smaller ones are malloc's. IDLE_BYTES: of buffers that nobody uses. */
 enum { LARGE = 1 << 20, STEP = 1 << 18, IDLE = 32, HUGE_PAGES = 8 << 20 };
-static const size_t idle_bytes = (size_t)48 << 20;
+static const int64_t idle_bytes = (int64_t)48 << 20;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 SHEAF_OPEN_AFTER_FORK(lock);
@@ -43,6 +44,11 @@ static void release(sheaf_buffer *buffer) {
   *buffer = (sheaf_buffer){0};
 }
 
+static size_t most_idle(void) {
+  const int64_t share = sheaf_memory_budget() / 16;
+  return (size_t)(share < idle_bytes ? share : idle_bytes);
+}
+
 void sheaf_pool_give(sheaf_buffer *buffer) {
   sheaf_buffer out[IDLE + 1];
   int n = 0;
@@ -50,14 +56,15 @@ void sheaf_pool_give(sheaf_buffer *buffer) {
     release(buffer);
     return;
   }
+  const size_t most = most_idle();
   pthread_mutex_lock(&lock);
-  while (nidle > 0 && (nidle == IDLE || nbytes + buffer->size > idle_bytes)) { /* the oldest goes */
+  while (nidle > 0 && (nidle == IDLE || nbytes + buffer->size > most)) { /* the oldest goes */
     out[n++] = idle[0];
     nbytes -= idle[0].size;
     nidle--;
     for (int i = 0; i < nidle; i++) idle[i] = idle[i + 1];
   }
-  if (buffer->size > idle_bytes) {
+  if (buffer->size > most) {
     out[n++] = *buffer;
   } else {
     idle[nidle++] = *buffer;

@@ -3,7 +3,7 @@
  * pool.h - large buffers that pass from one unit of work to the next.
  *
  * Memory that a unit gives back comes to the next one without new page faults, which cost as much as
- * filling it. Up to 48 MiB lie idle. All functions may be called by all threads. */
+ * filling it. Up to 48 MiB, or a sixteenth of the budget (memory.h), lie idle. All functions may be called by all threads. */
 #ifndef SHEAF_BASE_POOL_H
 #define SHEAF_BASE_POOL_H
 

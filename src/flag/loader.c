@@ -44,7 +44,7 @@ static int is_by_row(int column) {
 
 int64_t sheaf_flag_loader_share(void) {
   const int64_t n = sheaf_threads_all();
-  int64_t share = sheaf_memory_budget() / (6 * n);
+  int64_t share = sheaf_memory_budget() / (7 * n);
   if (share > most_together / n) share = most_together / n;
   return share < most_bytes ? share : most_bytes;
 }

@@ -156,10 +156,10 @@ void sheaf_flag_average_rows(const sheaf_flag_cells *in, const int64_t *average,
       } else {
         a.weight = out->weight[to + i];
         a.flag = out->flag[to + i];
-        memcpy(a.sum, sum, sizeof *sum * (size_t)in->parts);
+        for (int k = 0; k < in->parts; k++) a.sum[k] = sum[k];
         running_add(&a, value, in->parts, in->flag[from + i], weight);
       }
-      memcpy(sum, a.sum, sizeof *sum * (size_t)in->parts);
+      for (int k = 0; k < in->parts; k++) sum[k] = a.sum[k];
       out->weight[to + i] = a.weight;
       out->flag[to + i] = a.flag;
     }
