@@ -7,11 +7,13 @@ import pathlib
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 from casacore.tables import table
 
 import flagcmd_cases as cases
 import flagversions_cases
+import inputs
 import sheaf
 
 HERE = pathlib.Path(__file__).parent
@@ -344,6 +346,59 @@ def test_one_row_stands_for_a_list(ms):
     assert sheaf.flagcmd(ms, action="extract", tablerows=1) == sheaf.flagcmd(ms, action="extract", tablerows=[1])
     with pytest.raises(sheaf.ParameterError, match="tablerows"):
         sheaf.flagcmd(ms, action="extract", tablerows=1.5)
+
+
+# Flag.xml: reason, antennas, begin and end in seconds after the first row of NGC 5921.
+ONLINE = [("FOCUS", [0], 10, 40), ("SUBREFLECTOR", [1, 2], -500, 30), ("OFF", [], 100, 200), ("FOCUS", [0], 1000, 1500),
+          ("OFF", [0], 1100, 1200), ("OUTSIDE", [1], -900, -800), ("LATE", [3], 8000, 90000), ("X1", [4], 50, 60), ("X2", [4], 50, 60)]
+# The lines of CASA's picture: antenna, first and last second, reason by colour and legend. Recorded in CASA 6.7.0 by
+#     flagcmd('ngc5921.ms', inpmode='xml', inpfile='online', action='plot', plotfile='p.png')
+# with matplotlib.figure.Figure.savefig replaced by one that prints ax.lines, and the labels of the axis. CASA cuts flags to the time of
+# the MS, and leaves out those outside. A flag of several antennas is at '2' and '3', one of a single antenna at '1&&*'.
+DRAWN = [("1", 10, 40, "FOCUS"), ("1", 1000, 1500, "FOCUS"), ("1", 1100, 1200, "OFF"), ("2", 0, 30, "SUBREFLECTOR"),
+         ("3", 0, 30, "SUBREFLECTOR"), ("5", 50, 60, "X1"), ("5", 50, 60, "X2"), ("All", 100, 200, "OFF")]
+BARS = """
+import json, sys
+if any("flagplots" in word for word in sys.orig_argv):
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import dates, figure
+
+    def save(self, *words, **more):
+        axis = self.axes[0]
+        names = [label.get_text() for label in axis.get_yticklabels()]
+        bars = [(names[round(p.get_y() + p.get_height() / 2)], p.get_x() * 86400, (p.get_x() + p.get_width()) * 86400, c.get_label())
+                for c in axis.containers for p in c.patches]
+        with open("bars.json", "w") as out:
+            json.dump(bars, out)
+        savefig(self, *words, **more)
+    savefig, figure.Figure.savefig = figure.Figure.savefig, save
+"""
+
+
+def test_online_flags_are_drawn_where_casa_draws_them(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    with table(inputs.ngc5921(), ack=False) as t:
+        first, last = t.getcell("TIME", 0), t.getcell("TIME", t.nrows() - 1)
+    (tmp_path / "online").mkdir()
+    (tmp_path / "patch").mkdir()
+    (tmp_path / "patch" / "sitecustomize.py").write_text(BARS)
+    flags = "".join(f"<row><flagId>Flag_{i}</flagId><startTime>{int((first + begin) * 1e9)}</startTime><endTime>{int((first + end) * 1e9)}"
+                    f"</endTime><reason>{reason}</reason><numAntenna>{len(ants)}</numAntenna><antennaId>1 {len(ants)}"
+                    f"{''.join(f' Antenna_{k}' for k in ants)}</antennaId></row>\n" for i, (reason, ants, begin, end) in enumerate(ONLINE))
+    antennas = "".join(f"<row><antennaId>Antenna_{k}</antennaId><name>{k + 1}</name></row>\n" for k in range(6))
+    (tmp_path / "online" / "Flag.xml").write_text(f"<FlagTable>\n{flags}</FlagTable>\n")
+    (tmp_path / "online" / "Antenna.xml").write_text(f"<AntennaTable>\n{antennas}</AntennaTable>\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'patch'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    shutil.copytree(inputs.ngc5921(), "n.ms")
+    assert sheaf.flagcmd("n.ms", inpmode="xml", inpfile="online", action="plot", plotfile="p.png") == {"plotfiles": ["p.png"]}
+    epoch = 40587 * 86400.0  # days of matplotlib begin in 1970
+    cut = [(name, max(begin + epoch, first) - first, min(end + epoch, last) - first, reason)
+           for name, begin, end, reason in json.loads(pathlib.Path("bars.json").read_text())]
+    drawn = sorted(bar for bar in cut if bar[1] < bar[2])
+    assert [(bar[0], bar[3]) for bar in drawn] == [(bar[0], bar[3]) for bar in sorted(DRAWN)]
+    assert np.allclose([bar[1:3] for bar in drawn], [bar[1:3] for bar in sorted(DRAWN)], rtol=0, atol=2e-3)
 
 
 def test_plot_without_matplotlib(ms, tmp_path):
