@@ -68,6 +68,19 @@ static int rowmap_get(rowmap *m, const int64_t *rows, int64_t n, int64_t *there,
   return 0;
 }
 
+/* Merges the saved flags of a row into the present ones; 1 when any changes. */
+static uint8_t merge_row(sheaf_merge merge, uint8_t *now, const uint8_t *saved, int64_t n) {
+  uint8_t changed = 0;
+  for (int64_t i = 0; i < n; i++) {
+    const uint8_t flag = merge == SHEAF_MERGE_REPLACE ? saved[i]
+                         : merge == SHEAF_MERGE_AND   ? now[i] & saved[i]
+                                                      : now[i] | saved[i];
+    changed |= flag ^ now[i];
+    now[i] = flag;
+  }
+  return changed;
+}
+
 /* ---- the client ---- */
 
 typedef struct versions_table {
@@ -124,6 +137,46 @@ static int has_flag_row(const versions_table *v, const char *const *members, she
   if (here <= 0) return here;
   if (sheaf_table_column(v->table, "FLAG_ROW", &column)) return 1;
   return sheaf_fail(err, SHEAF_ERR_DATA, "%s has no column FLAG_ROW", v->path);
+}
+
+/* 1 when FLAG_ROW of some row of a member changes, else 0. */
+static int changes_rows(const versions_table *v, const char *member, rowmap *map, int64_t nrow,
+                        sheaf_merge merge, sheaf_error *err) {
+  enum { WINDOW = 1 << 14 };
+  int64_t *rows = malloc(2 * WINDOW * sizeof *rows), *there = rows + WINDOW;
+  uint8_t *now = malloc(2 * WINDOW), *saved = now + WINDOW, changed = 0;
+  sheaf_table *table = NULL;
+  int rc = rows && now ? sheaf_table_open(&table, member, 0, err) : no_memory(err);
+  for (int64_t row = 0; rc >= 0 && row < nrow && !changed; row += WINDOW) {
+    const int64_t n = nrow - row < WINDOW ? nrow - row : WINDOW;
+    for (int64_t i = 0; i < n; i++) rows[i] = row + i;
+    SHEAF_TRY(sheaf_table_get_range(table, "FLAG_ROW", row, n, now, err));
+    SHEAF_TRY(rowmap_get(map, rows, n, there, err));
+    SHEAF_TRY(*map->path ? sheaf_table_get_rows(v->table, "FLAG_ROW", there, n, saved, err)
+                         : sheaf_table_get_range(v->table, "FLAG_ROW", there[0], n, saved, err));
+    for (int64_t i = 0; i < n && !changed; i++) changed = merge_row(merge, now + i, saved + i, 1);
+  }
+done:
+  sheaf_table_close(table);
+  free(rows);
+  free(now);
+  return rc < 0 ? rc : changed;
+}
+
+/* Whether FLAG_ROW has to be written at all: only that takes the lock of the table, as a rule. */
+static int any_row_changes(const versions_table *v, const char *const *members, size_t n,
+                           const int64_t *nrow, int64_t total, const char *map, sheaf_merge merge,
+                           sheaf_error *err) {
+  int64_t at = 0;
+  int rc = 0;
+  for (size_t i = 0; rc == 0 && i < n; i++) {
+    rowmap rows;
+    if ((rc = rowmap_open(&rows, map, at, total, err)) < 0) break;
+    rc = changes_rows(v, members[i], &rows, nrow[i], merge, err);
+    rowmap_close(&rows);
+    at += nrow[i];
+  }
+  return rc;
 }
 
 /* The same rows, in whatever order: *map is "" or the file of pairs. */
@@ -200,7 +253,8 @@ int sheaf_flagrestore_prepare(json_t **common, const char *vis, const char *name
   if (rc >= 0) rc = version_open(&v, err);
   if (rc >= 0) rc = match_rows(&v, members, n, total, scratch, map, err);
   if (rc >= 0) rc = check_members(&v, members, n, nrow, total, map, first, err);
-  if (rc >= 0) rc = flag_row = has_flag_row(&v, members, err);
+  if (rc >= 0) rc = has_flag_row(&v, members, err);
+  if (rc > 0) rc = flag_row = any_row_changes(&v, members, n, nrow, total, map, merge, err);
   if (rc < 0) {
     rc = sheaf_fail_context(err, rc, "flag version '%s' cannot be restored on '%s'", name, vis);
     goto done;
@@ -260,19 +314,6 @@ static int read_saved(restore *r, const sheaf_chunk *chunk, sheaf_error *err) {
   if (r->there[n - 1] - r->there[0] == n - 1 && !*r->map.path)
     return sheaf_table_get_range(r->version.table, "FLAG_ROW", r->there[0], n, r->saved, err);
   return sheaf_table_get_rows(r->version.table, "FLAG_ROW", r->there, n, r->saved, err);
-}
-
-/* Merges the saved flags of a row into the present ones; 1 when any changes. */
-static uint8_t merge_row(sheaf_merge merge, uint8_t *now, const uint8_t *saved, int64_t n) {
-  uint8_t changed = 0;
-  for (int64_t i = 0; i < n; i++) {
-    const uint8_t flag = merge == SHEAF_MERGE_REPLACE ? saved[i]
-                         : merge == SHEAF_MERGE_AND   ? now[i] & saved[i]
-                                                      : now[i] | saved[i];
-    changed |= flag ^ now[i];
-    now[i] = flag;
-  }
-  return changed;
 }
 
 static int restore_chunk(restore *r, sheaf_chunks *chunks, sheaf_chunk *chunk, int64_t *changed,

@@ -18,6 +18,7 @@
 #include "ms/multims.h"
 #include "ms/refms.h"
 #include "table/edit_impl.h"
+#include "table/keeper.h"
 #include "table/reftable.h"
 #include "table/table.h"
 #include "table/touch.h"
@@ -37,7 +38,8 @@ struct sheaf_inplace {
   size_t nlock;
   sheaf_holders holders; /* the members */
   size_t n;
-  sheaf_edit **edits; /* [n], NULL where none was begun */
+  sheaf_edit **edits;   /* [n], NULL where none was begun */
+  sheaf_keeper *keeper; /* NULL: nothing is kept */
 };
 
 /* ---- one task at a time ---- */
@@ -303,6 +305,20 @@ done:
   return rc;
 }
 
+int sheaf_inplace_keep(sheaf_inplace *p, sheaf_error *err) {
+  const char **paths = calloc(p->n + 1, sizeof *paths);
+  if (!paths) return sheaf_fail(err, SHEAF_ERR_NOMEM, "%s: no memory", p->vis);
+  for (size_t i = 0; i < p->n; i++) paths[i] = path_of(p, i);
+  const int rc = p->keeper ? 0 : sheaf_keeper_begin(&p->keeper, paths, p->n, err);
+  free(paths);
+  return rc < 0 ? sheaf_fail_context(err, rc, "nothing is changed") : 0;
+}
+
+int sheaf_inplace_lock(sheaf_inplace *p, size_t i, sheaf_error *err) {
+  const int rc = sheaf_inplace_keep(p, err);
+  return rc < 0 ? rc : sheaf_keeper_write(p->keeper, i, err);
+}
+
 /* Whether a commit of the members of `path` was interrupted. */
 static int is_marked(const char *path) {
   char mark[4200];
@@ -326,6 +342,7 @@ int sheaf_inplace_settle(const char *vis, sheaf_error *err) {
 
 void sheaf_inplace_end(sheaf_inplace *p) {
   if (!p) return;
+  sheaf_keeper_end(p->keeper);
   for (size_t i = 0; p->edits && i < p->n; i++) sheaf_edit_close(p->edits[i]);
   free(p->edits);
   sheaf_holders_free(&p->holders);

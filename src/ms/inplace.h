@@ -3,6 +3,7 @@
  * inplace.h - a task that changes an MS or Multi-MS in place: what the client does.
  *
  *   sheaf_inplace_begin(vis)          one task at a time per MS; debris of dead ones is removed
+ *   sheaf_inplace_keep                no other program writes to the members from now on
  *   for each member: sheaf_edit_add(sheaf_inplace_edit(...)), _remove, _set, ...   (table/edit.h)
  *   sheaf_inplace_prepare             new columns exist beside the tables, full of zeros
  *   sheaf_inplace_check_locks         nobody keeps a lock that will be needed
@@ -31,6 +32,9 @@ typedef struct sheaf_inplace sheaf_inplace;
 /* `vis`: an MS, a Multi-MS or a sub-MS. SHEAF_ERR_NOTFOUND; SHEAF_ERR_EXISTS when another process
  * of Sheaf works in place on it. */
 int sheaf_inplace_begin(sheaf_inplace **inplace, const char *vis, sheaf_error *err);
+/* Keeps casacore's read locks of all members until the end (table/keeper.h). SHEAF_ERR_IO when
+ * another process keeps the write lock of one: nothing is changed. */
+int sheaf_inplace_keep(sheaf_inplace *inplace, sheaf_error *err);
 /* Finishes a commit of a dead task that went member by member: until then the Multi-MS does not
  * open. For tasks that write, before anything that opens `vis`; begins and ends a sheaf_inplace
  * where there is something to do. */
@@ -99,14 +103,17 @@ void sheaf_inplace_units_free(sheaf_inplace_unit *units, size_t n);
 int sheaf_inplace_show(sheaf_inplace *inplace, const char *const *columns, size_t n,
                        sheaf_error *err);
 
-/* Before anything is written: sheaf_putter_check (table/putter.h) of member i, where one of these
- * columns (pending ones, too) goes through casacore. SHEAF_ERR_IO when another process keeps the
- * table's lock. */
-int sheaf_inplace_check_lock(const sheaf_inplace *inplace, size_t i, const char *const *columns,
-                             size_t n, sheaf_error *err);
+/* Before anything is written: takes and keeps the write lock of member i, where one of these
+ * columns (pending ones, too) goes through casacore. SHEAF_ERR_IO when another process keeps a
+ * lock. */
+int sheaf_inplace_check_lock(sheaf_inplace *inplace, size_t i, const char *const *columns, size_t n,
+                             sheaf_error *err);
+
+/* The write lock of member i, for sheaf_inplace_check_lock. */
+int sheaf_inplace_lock(sheaf_inplace *inplace, size_t i, sheaf_error *err);
 
 /* Of all members that `cut` has units for, and the columns that they write. */
-int sheaf_inplace_check_locks(const sheaf_inplace *inplace, const sheaf_inplace_cut *cut,
+int sheaf_inplace_check_locks(sheaf_inplace *inplace, const sheaf_inplace_cut *cut,
                               sheaf_error *err);
 
 /* After the last round: commits all edits and bumps the change counters of all members. `wrote` 0:

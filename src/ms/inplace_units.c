@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "ms/inplace.h"
-#include "table/putter.h"
 #include "table/table.h"
 #include "table/tiles.h"
 
@@ -268,8 +267,8 @@ static int cut_member(list *l, member *m, const sheaf_inplace_cut *cut, sheaf_er
   return 0;
 }
 
-int sheaf_inplace_check_lock(const sheaf_inplace *inplace, size_t number,
-                             const char *const *columns, size_t n, sheaf_error *err) {
+int sheaf_inplace_check_lock(sheaf_inplace *inplace, size_t number, const char *const *columns,
+                             size_t n, sheaf_error *err) {
   const char *path = sheaf_inplace_member(inplace, number);
   int rc = 0;
   for (size_t i = 0; i < n && rc == 0; i++) {
@@ -277,10 +276,10 @@ int sheaf_inplace_check_lock(const sheaf_inplace *inplace, size_t number,
     rc = sheaf_tiles_open_pending(&tiles, path, columns[i], 0, err);
     sheaf_tiles_close(tiles);
   }
-  return rc == SHEAF_TILES_UNKNOWN ? sheaf_putter_check(path, err) : rc;
+  return rc == SHEAF_TILES_UNKNOWN ? sheaf_inplace_lock(inplace, number, err) : rc;
 }
 
-int sheaf_inplace_check_locks(const sheaf_inplace *inplace, const sheaf_inplace_cut *cut,
+int sheaf_inplace_check_locks(sheaf_inplace *inplace, const sheaf_inplace_cut *cut,
                               sheaf_error *err) {
   int rc = 0;
   for (size_t i = 0; i < sheaf_inplace_nmember(inplace) && rc >= 0; i++) {

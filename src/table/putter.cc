@@ -5,33 +5,32 @@
 #include <casacore/tables/Tables/ArrayColumn.h>
 #include <casacore/tables/Tables/ScalarColumn.h>
 #include <casacore/tables/Tables/TableDesc.h>
-#include <casacore/tables/Tables/TableLock.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <cstring>
-#include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
-#include "base/log.h"
 #include "table/isolate.hh"
+#include "table/locks.hh"
 #include "table/table_impl.hh"
+#include "table/touch.h"
 
 using casacore::Array;
 using casacore::ArrayColumn;
 using casacore::IPosition;
 using casacore::ScalarColumn;
 using casacore::Table;
-using casacore::TableLock;
 using sheaf::Failure;
 using sheaf::guard;
 
 namespace {
 
-enum { MAXDIM = 4, LOCK_TRIES = 60, CHECK_TRIES = 10 };  // a second each
+enum { MAXDIM = 4, LOCK_TRIES = 60 };  // a second each
 
 // What the file holds of one call: this, then the rows, then the cells.
 struct Head {
@@ -64,69 +63,6 @@ bool write_all(int fd, const void* data, size_t n) {
     n -= put;
   }
   return true;
-}
-
-enum class Lock { free, held, none };  // none: the file system has no locks
-
-struct flock byte_lock(short type, off_t byte) {
-  struct flock lock = {};
-  lock.l_type = type;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = byte;
-  lock.l_len = 1;
-  return lock;
-}
-
-// Whether fcntl locks work where the table lies, and whether another process keeps casacore's write
-// lock (byte 0) from us: `holder` says which. Drops all locks of this process on the table.
-Lock look(const std::string& path, std::string& holder) {
-  const int fd = open((path + "/table.lock").c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return Lock::held;                 // casacore says why
-  struct flock probe = byte_lock(F_RDLCK, 128);  // a byte that casacore does not lock
-  struct flock lock = byte_lock(F_WRLCK, 0);
-  const bool refused = fcntl(fd, F_SETLK, &probe) < 0 && errno != EAGAIN && errno != EACCES;
-  const bool known = !refused && fcntl(fd, F_GETLK, &lock) == 0;
-  close(fd);
-  holder = "another process";
-  if (refused) return Lock::none;
-  if (known && lock.l_type == F_UNLCK) return Lock::free;
-  if (known && lock.l_pid > 0) {  // not on another host
-    std::string name;
-    std::ifstream("/proc/" + std::to_string(lock.l_pid) + "/comm") >> name;
-    holder = "process " + std::to_string(lock.l_pid) + (name.empty() ? "" : " (" + name + ")");
-  }
-  return Lock::held;
-}
-
-// Opens the table for update and takes its lock, asking others for it as casacore does. In a child:
-// it inherits the parent's open tables with their file positions, so it must not share them; by
-// another name casacore opens the table anew. Not closed after a failure: casacore would go on
-// writing, and this process ends anyway.
-Table& open_locked(const std::string& path, bool locking, int tries) {
-  const int dir = open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (dir < 0) throw Failure(SHEAF_ERR_IO, "cannot open " + path + ": " + strerror(errno));
-  const std::string name = "/proc/self/fd/" + std::to_string(dir);
-  Table& table = *new Table(
-      name, TableLock(locking ? TableLock::UserLocking : TableLock::NoLocking), Table::Update);
-  if (!locking || table.lock(true, tries)) return table;
-  std::string holder;
-  look(path, holder);
-  throw Failure(SHEAF_ERR_IO, path + ": " + holder +
-                                  " has the table open and holds its lock, so that nothing can be "
-                                  "written to it; close the table there, and run the task again");
-}
-
-// The child of sheaf_putter_check.
-int check(const std::string& path) {
-  std::string holder;
-  if (look(path, holder) != Lock::held) return 0;
-  if (!holder.empty())  // empty: no table.lock yet, casacore makes it
-    sheaf_log(SHEAF_LOG_INFO, "%s: waiting for its lock, which %s holds", path.c_str(),
-              holder.c_str());
-  Table& table = open_locked(path, true, CHECK_TRIES);
-  table.unlock();
-  delete &table;
-  return 0;
 }
 
 template <class T>
@@ -171,11 +107,23 @@ void put(Table& table, const Head& head, const int64_t* rows, const void* data) 
   }
 }
 
-// The child of sheaf_putter_finish.
+// Takes the table's lock when the keeper that has it dies: its task is dead then, but this process
+// goes on. For the time until it ends.
+void inherit_lock(const std::string& path) {
+  std::thread([path] {
+    const int fd = open((path + "/table.lock").c_str(), O_RDWR | O_CLOEXEC);
+    struct flock lock = sheaf::byte_lock(F_WRLCK, sheaf::kLockByte);
+    if (fd >= 0) (void)fcntl(fd, F_SETLKW, &lock);
+  }).detach();
+}
+
+// Puts through a table that is locked as a rule; by a keeper, where there is one.
 int replay(const std::string& path, int fd) {
   std::string holder;
-  const bool locking = look(path, holder) != Lock::none;
-  Table& table = open_locked(path, locking, LOCK_TRIES);
+  const bool kept = sheaf::is_kept(path);
+  const bool locking = !kept && sheaf::look(path, holder) != sheaf::Lock::none;
+  if (kept) inherit_lock(path);
+  Table& table = sheaf::open_locked(path, locking, true, LOCK_TRIES);
   Head head;
   std::vector<int64_t> rows;
   std::vector<char> data;
@@ -191,7 +139,7 @@ int replay(const std::string& path, int fd) {
   sheaf::flush(table, true);
   if (locking) table.unlock();
   delete &table;
-  return 0;
+  return kept ? 1 : 0;
 }
 
 // A file without a name; in the table's folder, as that has room for data.
@@ -211,11 +159,6 @@ struct sheaf_putter {
   int fd;
   bool any, failed;
 };
-
-int sheaf_putter_check(const char* path, sheaf_error* err) {
-  return sheaf::isolated(
-      err, path, [&](sheaf_error* why) { return guard(why, path, [&] { return check(path); }); });
-}
 
 int sheaf_putter_open(sheaf_putter** putter, const char* path, sheaf_error* err) {
   *putter = nullptr;
@@ -255,7 +198,10 @@ int sheaf_putter_finish(sheaf_putter* putter, sheaf_error* err) {
     return sheaf_fail(err, SHEAF_ERR_IO, "%s: cells were lost", putter->path.c_str());
   if (!putter->any) return 0;
   return sheaf::isolated_whole(err, putter->path.c_str(), [&](sheaf_error* why) {
-    return guard(why, putter->path.c_str(), [&] { return replay(putter->path, putter->fd); });
+    const int rc =
+        guard(why, putter->path.c_str(), [&] { return replay(putter->path, putter->fd); });
+    // Without a lock of its own casacore has counted nothing in table.lock.
+    return rc > 0 ? sheaf_table_touch(putter->path.c_str(), why) : rc;
   });
 }
 

@@ -4,11 +4,12 @@
  *
  * Cells are collected in a nameless file beside the table; nothing of the table changes until
  * sheaf_putter_finish, which lets a child process open the table for update, take its write lock
- * and put them all. So readers in this process see old values until then, a death before it leaves
- * the table as it was, and a full disk, which makes casacore end its process, is an error. The
- * putting itself is casacore's: the child finishes it when its parent dies, but a death of the
- * child or of the machine in these moments may leave old and new values, or a storage manager that
- * casacore cannot read. On file systems without locks the table is not locked.
+ * (unless a keeper has it, keeper.h) and put them all. So readers in this process see old values
+ * until then, a death before it leaves the table as it was, and a full disk, which makes casacore
+ * end its process, is an error. The putting itself is casacore's: the child finishes it when its
+ * parent dies, but a death of the child or of the machine in these moments may leave old and new
+ * values, or a storage manager that casacore cannot read. On file systems without locks the table
+ * is not locked.
  *
  * A handle belongs to one thread and holds one descriptor. One putter per table at a time. */
 #ifndef SHEAF_TABLE_PUTTER_H
@@ -24,11 +25,6 @@ extern "C" {
 #endif
 
 typedef struct sheaf_putter sheaf_putter;
-
-/* Before anything is written: whether sheaf_putter_finish will get the table's lock. Processes that
- * have it are asked for it as casacore does, for ten seconds; it is not kept. SHEAF_ERR_IO names
- * the process that keeps it (on this host). Works in a child process. */
-int sheaf_putter_check(const char *table_path, sheaf_error *err);
 
 int sheaf_putter_open(sheaf_putter **putter, const char *table_path, sheaf_error *err);
 

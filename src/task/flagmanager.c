@@ -177,12 +177,14 @@ done:
 
 /* ---- the task ---- */
 
-/* No task in place is at work meanwhile: a version must not hold flags half old, half new. An MS
- * that cannot be written, or that refers to others, is saved without the lock. */
+/* No task in place is at work meanwhile, and nobody holds flags back: a version must not hold flags half
+ * old, half new. An MS that cannot be written, or that refers to others, is saved without the lock. */
 static int save_version(const char *vis, const char *name, const char *comment, sheaf_error *err) {
   sheaf_inplace *inplace = NULL;
   int rc = sheaf_inplace_begin(&inplace, vis, err);
-  if (rc != SHEAF_ERR_EXISTS) rc = sheaf_flagversions_save(vis, name, comment, err);
+  const int kept = rc >= 0 ? sheaf_inplace_keep(inplace, err) : 0;
+  if (kept < 0) rc = kept;
+  if (kept >= 0 && rc != SHEAF_ERR_EXISTS) rc = sheaf_flagversions_save(vis, name, comment, err);
   sheaf_inplace_end(inplace);
   return rc;
 }

@@ -97,6 +97,7 @@ int sheaf_inplace_task_begin_through(sheaf_inplace **inplace, const char *vis, s
   for (size_t i = 0; rc >= 0 && i < sheaf_inplace_nmember(*inplace); i++)
     rc = check_writable(sheaf_inplace_member(*inplace, i), err);
   if (rc >= 0) rc = check_names(*inplace, vis, err);
+  if (rc >= 0) rc = sheaf_inplace_keep(*inplace, err);
   if (rc >= 0 && sheaf_inplace_refers(*inplace)) tell_members(*inplace, vis);
   return rc;
 }
