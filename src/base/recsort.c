@@ -24,7 +24,10 @@ int sheaf_recwriter_open(sheaf_recwriter *w, const char *path, size_t size, shea
   w->buffer = malloc(w->room);
   if (!w->buffer) return no_memory(err);
   w->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  return w->fd < 0 ? sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "%s", path) : 0;
+  if (w->fd >= 0) return 0;
+  const int rc = sheaf_fail_errno(err, SHEAF_ERR_IO, errno, "%s", path);
+  sheaf_recwriter_free(w);
+  return rc;
 }
 
 static int write_out(int fd, const char *path, const char *data, size_t bytes, sheaf_error *err) {

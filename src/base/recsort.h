@@ -29,7 +29,7 @@ typedef struct sheaf_recwriter {
   int64_t n; /* written so far */
 } sheaf_recwriter;
 
-/* `path` is kept, not copied. */
+/* `path` is kept, not copied. A writer that could not be opened holds nothing. */
 int sheaf_recwriter_open(sheaf_recwriter *writer, const char *path, size_t size, sheaf_error *err);
 /* Room for one record, to be filled by the caller before the next call; NULL on failure. */
 void *sheaf_recwriter_next(sheaf_recwriter *writer, sheaf_error *err);

@@ -132,9 +132,22 @@ static void tells_of_short_files(void **state) {
   sheaf_recreader_close(&r);
 }
 
+static void nothing_is_held_of_what_cannot_be_opened(void **state) {
+  (void)state;
+  char path[80];
+  sheaf_error err;
+  sheaf_recwriter w;
+  snprintf(path, sizeof path, "%s/none/file", folder);
+  assert_int_equal(sheaf_recwriter_open(&w, path, sizeof(record), &err), SHEAF_ERR_IO);
+  assert_non_null(strstr(err.text, path));
+  assert_null(w.buffer);
+  assert_int_equal(w.fd, -1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(sorts_in_any_memory),
                                      cmocka_unit_test(sees_order), cmocka_unit_test(seeks),
-                                     cmocka_unit_test(tells_of_short_files)};
+                                     cmocka_unit_test(tells_of_short_files),
+                                     cmocka_unit_test(nothing_is_held_of_what_cannot_be_opened)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }
