@@ -23,13 +23,14 @@ MAKE_MS = os.path.join(inputs.ROOT, "bench", "make-ms")
 LITTLE = {"SHEAF_MEMORY": "64M", "OMP_NUM_THREADS": "64"}
 CALLS = {
     "tfcrop": ["mode=tfcrop"],
-    "tfcrop-windows": ["mode=tfcrop", "flagdimension=timefreq", "usewindowstats=both", "halfwin=2", "timecutoff=3", "freqcutoff=2.5",
-                       "extendflags=False"],
+    "tfcrop-windows": ["mode=tfcrop", "flagdimension=timefreq", "usewindowstats=both", "halfwin=2", "timecutoff=3",
+                       "freqcutoff=2.5", "extendflags=False"],
     "tfcrop-stokes": ["mode=tfcrop", "flagdimension=time", "correlation=ABS_I", "timefit=poly", "maxnpieces=5", "timecutoff=2"],
     "tfcrop-selected": ["mode=tfcrop", "correlation=REAL_RR", "spw=0:3~60;70~110", "timerange=>04:40:00", "usewindowstats=sum",
                         "timecutoff=2.5", "extendflags=False"],
     "tfcrop-combined": ["mode=tfcrop", "combinescans=True", "ntime=500s", "timecutoff=3"],
-    "tfcrop-averages": ["mode=tfcrop", "timeavg=True", "timebin=25s", "channelavg=True", "chanbin=3", "freqcutoff=2", "timecutoff=2"],
+    "tfcrop-averages": ["mode=tfcrop", "timeavg=True", "timebin=25s", "channelavg=True", "chanbin=3", "freqcutoff=2",
+                        "timecutoff=2"],
     "tfcrop-times": ["mode=tfcrop", "timeavg=True", "timebin=35s", "freqcutoff=2.5", "extendflags=False"],
     "tfcrop-channels": ["mode=tfcrop", "channelavg=True", "chanbin=4", "freqcutoff=2.5", "datacolumn=RESIDUAL_DATA"],
     "rflag": ["mode=rflag", "freqdevscale=2.5", "timedevscale=2.5"],
@@ -66,8 +67,8 @@ def flags(path):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """3 baselines, 2 scans of 180 integrations, 128 channels, 4 correlations, with some flags and drifting strong samples, and a model; its
-    Multi-MS by baseline and scan; and the same rows in a mess."""
+    """3 baselines, 2 scans of 180 integrations, 128 channels, 4 correlations, with some flags, drifting strong samples, and a
+    model; its Multi-MS by baseline and scan; and the same rows in a mess."""
     path = tmp_path_factory.mktemp("long")
     source = str(path / "a.ms")
     subprocess.run([sys.executable, MAKE_MS, source, "--antennas", "3", "--scans", "2", "--integrations", "180", "--windows", "1",
@@ -86,8 +87,8 @@ def folder(tmp_path_factory):
                    timeout=LIMIT_S)
     with table(source, ack=False) as t:
         t.selectrows(np.random.default_rng(4).permutation(t.nrows())).copy(str(path / "mess.ms"), deep=True).close()
-    subprocess.run([SHEAF, "--nologfile", "partition", f"vis={source}", f"outputvis={path}/b.mms", "numsubms=4", "flagbackup=False"],
-                   check=True, capture_output=True, timeout=LIMIT_S)
+    subprocess.run([SHEAF, "--nologfile", "partition", f"vis={source}", f"outputvis={path}/b.mms", "numsubms=4",
+                    "flagbackup=False"], check=True, capture_output=True, timeout=LIMIT_S)
     return path
 
 
@@ -119,7 +120,8 @@ def test_unapplied(folder, tmp_path):
         shutil.copytree(folder / "a.ms", path)
         flagdata(path, "mode=tfcrop", "extendflags=False", "correlation=ABS_RR", "savepars=True", env=env)
         full = dict(os.environ, SHEAF_LOGFILE="none", **env)
-        status, _, err = Run(SHEAF, "--json", "flagcmd", f"vis={path}", "action=unapply", "useapplied=True", "flagbackup=False", env=full).finish()
+        status, _, err = Run(SHEAF, "--json", "flagcmd", f"vis={path}", "action=unapply", "useapplied=True", "flagbackup=False",
+                             env=full).finish()
         assert status == 0, err
         return flags(path)
     want = run({"OMP_NUM_THREADS": "1"})
@@ -133,9 +135,9 @@ def test_memory(tmp_path_factory, name):
     21 MB, whatever the programs themselves take."""
     path = str(tmp_path_factory.getbasetemp() / "memory.ms")
     if not os.path.exists(path):
-        subprocess.run([sys.executable, MAKE_MS, path, "--antennas", "2", "--scans", "1", "--integrations", "600", "--windows", "1",
-                        "--channels", "1024", "--correlations", "4", "--columns", "DATA"], check=True, capture_output=True,
-                       timeout=LIMIT_S)
+        subprocess.run([sys.executable, MAKE_MS, path, "--antennas", "2", "--scans", "1", "--integrations", "600",
+                        "--windows", "1", "--channels", "1024", "--correlations", "4", "--columns", "DATA"], check=True,
+                       capture_output=True, timeout=LIMIT_S)
 
     def peak(*words):
         """Largest resident set of a run, in MB."""
