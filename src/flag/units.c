@@ -612,7 +612,7 @@ typedef struct tallying {
   pthread_cond_t moved;
   size_t turn; /* the piece whose sums are next */
   sheaf_flag_tally *sums; /* [agents] between turns */
-  int failed;
+  atomic_int failed;
   sheaf_error error;
 } tallying;
 
