@@ -66,19 +66,24 @@ static int list_names(const char *path, char ***names, size_t *n, sheaf_error *e
 }
 
 typedef struct link_work {
+  const char *from, *first; /* member */
   const char *const *members;
   size_t nmember;
   char **names;
   size_t nname;
 } link_work;
 
-/* In a child process: casacore writes the members' keywords. */
+/* In a child process: links and copies for some members; casacore writes their keywords. */
 static int link_members(void *user, json_t **value, sheaf_error *err) {
   const link_work *w = user;
   int rc = 0;
   (void)value;
-  for (size_t m = 0; rc >= 0 && m < w->nmember; m++)
-    rc = sheaf_table_link_subtables(w->members[m], (const char *const *)w->names, w->nname, err);
+  for (size_t m = 0; rc >= 0 && m < w->nmember; m++) {
+    for (size_t i = 0; rc >= 0 && i < w->nname && w->members[m] != w->first; i++)
+      rc = place_one(w->from, w->first, w->members[m], w->names[i], err);
+    if (rc >= 0)
+      rc = sheaf_table_link_subtables(w->members[m], (const char *const *)w->names, w->nname, err);
+  }
   return rc;
 }
 
@@ -112,11 +117,10 @@ int sheaf_subtables_place(const char *from, const char *const *members, size_t n
   char **names = NULL;
   size_t nname;
   int rc = list_names(from, &names, &nname, err);
-  for (size_t m = 0; rc >= 0 && m < n; m++)
-    for (size_t i = 0; rc >= 0 && i < nname; i++)
-      rc = place_one(from, members[0], members[m], names[i], err);
+  for (size_t i = 0; rc >= 0 && i < nname; i++)
+    rc = place_one(from, members[0], members[0], names[i], err);
   if (rc >= 0) {
-    link_work work = {members, n, names, nname};
+    link_work work = {from, members[0], members, n, names, nname};
     rc = link_all(&work, err);
   }
   for (size_t i = 0; i < nname; i++) free(names[i]);
