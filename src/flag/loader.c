@@ -217,15 +217,21 @@ static int read_stretch(sheaf_flag_loader *l, int column, const sheaf_flag_block
 /* Virtual models of these rows, over what the column says. */
 static int fill_model(sheaf_flag_loader *l, const sheaf_flag_block *b, stretch s, uint8_t *to,
                       int *there, sheaf_error *err) {
+#define PART(array) b->rows.array ? b->rows.array + s.from : NULL
   const sheaf_flag_virtual_rows rows = {.member = s.member,
                                         .table = l->members[s.member].table,
                                         .row = b->rows.row + s.from,
+                                        .field = PART(field),
+                                        .scan = PART(scan),
+                                        .state = PART(state),
                                         .n = s.n,
                                         .spw = b->rows.spw,
                                         .pol = b->rows.pol,
                                         .nchan = b->nchan,
                                         .ncorr = b->ncorr,
-                                        .column = *there};
+                                        .column = *there,
+                                        .many = l->vis->nmember > OPEN_MEMBERS};
+#undef PART
   *there = 1;
   return sheaf_flag_virtual_fill(l->models, &rows, (float *)(void *)to, err);
 }

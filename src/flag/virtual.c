@@ -78,7 +78,8 @@ void sheaf_flag_virtual_close(sheaf_flag_virtual *v) {
 
 static int sky_of(sheaf_flag_virtual *v, size_t member, sheaf_skymodel **sky, sheaf_error *err) {
   source *s = &v->source[member];
-  const int rc = s->sky ? 0 : sheaf_skymodel_open(&s->sky, v->vis->member[member], err);
+  const int rc =
+      s->sky ? 0 : sheaf_skymodel_open(&s->sky, v->vis->member[member], v->vis->member[0], err);
   *sky = s->sky;
   return rc;
 }
@@ -191,7 +192,8 @@ static int read_uvw(sheaf_flag_virtual *v, const sheaf_flag_virtual_rows *r, int
   if (s->uvw.type != SHEAF_DOUBLE)
     return sheaf_fail(err, SHEAF_ERR_DATA, "%s: UVW is of an unusual type",
                       v->vis->member[r->member]);
-  return sheaf_colreader_read(&s->uvw, r->row + from, n, &shape, uvw, err);
+  rc = sheaf_colreader_read(&s->uvw, r->row + from, n, &shape, uvw, err);
+  return rc >= 0 && r->many && s->uvw.tiles ? sheaf_tiles_finish(s->uvw.tiles, err) : rc;
 }
 
 /* What a row has: an entry, ONE_JY or COLUMN. */
@@ -235,6 +237,14 @@ static void *reserve(sheaf_flag_virtual *v, size_t size, sheaf_error *err) {
   return v->memory;
 }
 
+/* Ids of the rows: those that the caller has, else what the column says, in `room`. */
+static int ids_of(const sheaf_flag_virtual_rows *r, const char *column, const int32_t **ids,
+                  int32_t *room, sheaf_error *err) {
+  if (*ids) return 0;
+  *ids = room;
+  return sheaf_table_get_rows(r->table, column, r->row, r->n, room, err);
+}
+
 static void bound(sheaf_flag_virtual *v) {
   size_t bytes = 0;
   for (int i = 0; i < v->nentry; i++) bytes += v->entry[i].bytes;
@@ -248,12 +258,13 @@ int sheaf_flag_virtual_fill(sheaf_flag_virtual *v, const sheaf_flag_virtual_rows
   int rc = 0, which;
   double *uvw = reserve(v, n * (3 * sizeof *uvw + 3 * sizeof(int32_t)) + 8, err);
   if (!uvw) return SHEAF_ERR_NOMEM;
-  int32_t *field = (int32_t *)(uvw + 3 * n), *scan = field + n, *state = scan + n;
+  int32_t *room = (int32_t *)(uvw + 3 * n);
+  const int32_t *field = r->field, *scan = r->scan, *state = r->state;
   bound(v);
   SHEAF_TRY(sky_of(v, r->member, &sky, err));
-  SHEAF_TRY(sheaf_table_get_rows(r->table, "FIELD_ID", r->row, r->n, field, err));
-  SHEAF_TRY(sheaf_table_get_rows(r->table, "SCAN_NUMBER", r->row, r->n, scan, err));
-  SHEAF_TRY(sheaf_table_get_rows(r->table, "STATE_ID", r->row, r->n, state, err));
+  SHEAF_TRY(ids_of(r, "FIELD_ID", &field, room, err));
+  SHEAF_TRY(ids_of(r, "SCAN_NUMBER", &scan, room + n, err));
+  SHEAF_TRY(ids_of(r, "STATE_ID", &state, room + 2 * n, err));
   for (size_t i = 0, k; i < n; i = k) {
     for (k = i + 1; k < n && field[k] == field[i] && scan[k] == scan[i] && state[k] == state[i];)
       k++;

@@ -29,12 +29,14 @@ int sheaf_flag_virtual_check(sheaf_flag_virtual *models, const json_t *fields, s
 /* Rows of one member and data description. */
 typedef struct sheaf_flag_virtual_rows {
   size_t member;
-  const sheaf_table *table; /* of the member */
-  const int64_t *row;       /* [n] */
+  const sheaf_table *table;            /* of the member */
+  const int64_t *row;                  /* [n] */
+  const int32_t *field, *scan, *state; /* [n], NULL: they are read */
   int64_t n;
   int32_t spw, pol;
   int64_t nchan, ncorr;
   int column; /* `model` has what MODEL_DATA says */
+  int many;   /* members: files do not stay open */
 } sheaf_flag_virtual_rows;
 
 /* model[n][nchan][ncorr][2] of these rows. */

@@ -327,7 +327,17 @@ void order_lists(sheaf_skymodel& m) {
   std::sort(m.modelled.begin(), m.modelled.end());
 }
 
-void read_surroundings(sheaf_skymodel& m, const MeasurementSet& ms) {
+// Whether all directions are of one type: nothing is converted then, at whatever time.
+bool one_type(const sheaf_skymodel& m) {
+  std::set<casacore::uInt> types;
+  for (const Field& f : m.field)
+    if (f.why.empty()) types.insert(f.direction.getRef().getType());
+  for (const List& list : m.list)
+    for (const Component& c : list.components) types.insert(c.direction.getRef().getType());
+  return types.size() <= 1;
+}
+
+void read_surroundings(sheaf_skymodel& m, const MeasurementSet& ms, const char* first) {
   const MSFieldColumns fields(ms.field());
   for (rownr_t i = 0; i < ms.field().nrow(); i++) {
     Field f;
@@ -344,7 +354,9 @@ void read_surroundings(sheaf_skymodel& m, const MeasurementSet& ms) {
   for (rownr_t i = 0; i < ms.spectralWindow().nrow(); i++)
     m.frequency.push_back(Vector<Double>(windows.chanFreq()(i)));
   if (ms.antenna().nrow() > 0) m.frame.set(MSAntennaColumns(ms.antenna()).positionMeas()(0));
-  if (ms.nrow() > 0) m.frame.set(ScalarMeasColumn<MEpoch>(ms, "TIME")(0));
+  if (one_type(m)) return;
+  const Table main = sheaf::open_table(first, false);
+  if (main.nrow() > 0) m.frame.set(ScalarMeasColumn<MEpoch>(main, "TIME")(0));
 }
 
 // ---- what is seen ----
@@ -469,7 +481,8 @@ int refuse(const sheaf_skymodel& m, int32_t field, const std::string& why, sheaf
 
 }  // namespace
 
-extern "C" int sheaf_skymodel_open(sheaf_skymodel** model, const char* path, sheaf_error* err) {
+extern "C" int sheaf_skymodel_open(sheaf_skymodel** model, const char* path, const char* first,
+                                   sheaf_error* err) {
   sheaf_casacore_log_install();
   *model = nullptr;
   return guard(err, path, [&] {
@@ -486,7 +499,8 @@ extern "C" int sheaf_skymodel_open(sheaf_skymodel** model, const char* path, she
     read_models(*m, main, false);
     order_lists(*m);
     if (!m->modelled.empty())
-      read_surroundings(*m, MeasurementSet(path, TableLock(TableLock::NoLocking), Table::Old));
+      read_surroundings(*m, MeasurementSet(path, TableLock(TableLock::NoLocking), Table::Old),
+                        first);
     *model = m.release();
     return 0;
   });

@@ -35,8 +35,11 @@ typedef struct sheaf_sky_view {
   size_t ncorr;
 } sheaf_sky_view;
 
-/* Reads the models of a plain MS, or a member of a Multi-MS. */
-int sheaf_skymodel_open(sheaf_skymodel **model, const char *ms, sheaf_error *err);
+/* Reads the models of a plain MS, or a member of a Multi-MS. Directions of different types are
+ * converted for the time of the first row of `first`, the first member (or `ms` itself), so that
+ * all members see one sky. */
+int sheaf_skymodel_open(sheaf_skymodel **model, const char *ms, const char *first,
+                        sheaf_error *err);
 void sheaf_skymodel_close(sheaf_skymodel *model);
 
 /* Fields that have a model, ascending; *n of them. */

@@ -72,6 +72,21 @@ def test_a_multi_ms_gets_the_flags_of_its_ms(make, axis):
     assert sheaf.flagdata("case.mms", mode="summary")["flagged"] == FLAGS["rflag"]["flags"]
 
 
+def test_members_do_not_stay_open(make):
+    """More sub-MSs than files may be open, in one buffer."""
+    import resource
+    model, base, par = cases.CASES["tfcrop"]
+    path = make(base, model)
+    sheaf.partition(path, "many.mms", separationaxis="baseline", numsubms=150, flagbackup=False)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 140, limits[1]))
+    try:
+        sheaf.flagdata("many.mms", flagbackup=False, **par)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert sheaf.flagdata("many.mms", mode="summary")["flagged"] == FLAGS["tfcrop"]["flags"]
+
+
 def models_of(path):
     with table(path + "/SOURCE", ack=False) as t:
         return [name for name in t.keywordnames() if "model" in name]
