@@ -184,8 +184,7 @@ int sheaf_flag_agents_make(sheaf_flag_agents *agents, const sheaf_flag_vis *vis,
     }
     agents->data |= a->data;
     agents->virtual_model |= a->virtual_model;
-    if (a->virtual_model)
-      agents->columns |= SHEAF_ROWS_FIELD | SHEAF_ROWS_SCAN | SHEAF_ROWS_STATE;
+    if (a->virtual_model) agents->columns |= SHEAF_ROWS_FIELD | SHEAF_ROWS_SCAN | SHEAF_ROWS_STATE;
     agents->writes |= a->mode != SHEAF_FLAG_SUMMARY;
   }
   return 0;

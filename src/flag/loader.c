@@ -23,7 +23,7 @@ typedef struct member {
 struct sheaf_flag_loader {
   const sheaf_flag_vis *vis;
   unsigned data, chosen; /* columns that are needed, those that are read */
-  int rows; /* FLAG_ROW is wanted */
+  int rows;              /* FLAG_ROW is wanted */
   const char *name[NREADER];
   member *members;
   sheaf_flag_virtual *models; /* NULL: MODEL is a column */
@@ -32,9 +32,11 @@ struct sheaf_flag_loader {
 };
 enum { ORIGINAL = NREADER, ROW_NOW, ROW_BEFORE };
 
-static const char *const kNames[NREADER] = {
-    "DATA",  "CORRECTED_DATA", "MODEL_DATA", "WEIGHT_SPECTRUM", "WEIGHT", "SIGMA_SPECTRUM",
-    "SIGMA", "CPARAM",         "SNR",        "FLAG"};
+static const char *const kNames[NREADER] = {"DATA",       "CORRECTED_DATA",
+                                            "MODEL_DATA", "WEIGHT_SPECTRUM",
+                                            "WEIGHT",     "SIGMA_SPECTRUM",
+                                            "SIGMA",      "CPARAM",
+                                            "SNR",        "FLAG"};
 
 static int is_by_row(int column) {
   return column == 4 || column == 6; /* WEIGHT, SIGMA */
@@ -185,7 +187,7 @@ static int all_defined(sheaf_flag_loader *l, sheaf_colreader *reader, const int6
 
 static int check_type(const sheaf_colreader *reader, int column, const char *table,
                       sheaf_error *err) {
-  const int want = column == FLAGS ? SHEAF_BOOL
+  const int want = column == FLAGS                                         ? SHEAF_BOOL
                    : column < 3 && strcmp(reader->name, "FLOAT_DATA") != 0 ? SHEAF_COMPLEX
                    : strcmp(reader->name, "CPARAM") == 0                   ? SHEAF_COMPLEX
                                                                            : SHEAF_FLOAT;

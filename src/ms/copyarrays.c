@@ -596,8 +596,8 @@ static int move_block(mover *m, sheaf_error *err) {
 }
 
 /* Lets the block end where BLOCK_BYTES of the output's file do (or the first cell behind that): the
- * system caches what is written so in large folios, which costs half of what small ones do. `out` is the
- * row of the output that comes first. */
+ * system caches what is written so in large folios, which costs half of what small ones do. `out`
+ * is the row of the output that comes first. */
 static int end_at_boundary(mover *m, int32_t output, int64_t out, int64_t cell, sheaf_error *err) {
   staging *to = &m->to[output];
   sheaf_tiles_span span;

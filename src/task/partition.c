@@ -474,8 +474,7 @@ static int assemble(const sheaf_partition *p, const char *path, char *const *mem
   int rc = 0;
   if (p->createmms)
     rc = sheaf_mms_assemble(path, (const char *const *)members, p->nunit, &options, err);
-  return rc < 0 ? rc
-                : sheaf_history_append(path, "partition", "sheaf " SHEAF_VERSION, p->par, err);
+  return rc < 0 ? rc : sheaf_history_append(path, "partition", "sheaf " SHEAF_VERSION, p->par, err);
 }
 
 static int write_ledger(const sheaf_partition *p, const char *path, sheaf_error *err) {
