@@ -174,8 +174,10 @@ def test_open_what_is_not_there(tb, tmp_path):
         tb.open(inputs.ngc5921(), {"option": "nix"})
     with pytest.raises(RuntimeError, match=CLOSED):
         tb.nrows()
-    with pytest.raises(AttributeError, match="has no createmultitable; it has addcols, "):
-        tb.createmultitable("x", ["y"], "z")
+    with pytest.raises(AttributeError, match="has no fromfits; it has addcols, "):
+        tb.fromfits("x", "y")
+    with pytest.raises(RuntimeError, match="Table .*nix.ms does not exist"):
+        tb.createmultitable(str(tmp_path / "x"), [str(tmp_path / "nix.ms")], "z")
 
 
 READ_ONLY = {"putcol": ("SCAN_NUMBER", np.zeros(22653, int)), "putcell": ("TIME", 0, 1.0), "putkeyword": ("A", 1), "addrows": (1,),
