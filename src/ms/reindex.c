@@ -758,10 +758,23 @@ static int drop_models(const sheaf_reindex *map, const char *to, const sheaf_spw
   return sheaf_model_clear(source, NULL, 0, err);
 }
 
+/* Those in the main table (there is no SOURCE then) do not go into another one at all. */
+static int tell_of_main_models(const char *from, sheaf_error *err) {
+  sheaf_model *models = NULL;
+  size_t n = 0;
+  const int rc = sheaf_model_list(from, &models, &n, err);
+  free(models);
+  if (rc >= 0 && n > 0)
+    sheaf_log(SHEAF_LOG_WARN,
+              "The virtual models in the main table are left out; setjy or ft make them anew");
+  return rc;
+}
+
 int sheaf_reindex_subtables(const sheaf_reindex *map, const char *from, const char *to,
                             const sheaf_selected *selected, const sheaf_spwgroups *groups,
                             sheaf_error *err) {
   subtables_work work = {map, from, to, selected, groups};
-  const int rc = sheaf_isolated(to, subtables_isolated, &work, NULL, err);
+  int rc = tell_of_main_models(from, err);
+  if (rc >= 0) rc = sheaf_isolated(to, subtables_isolated, &work, NULL, err);
   return rc < 0 ? rc : drop_models(map, to, groups, err);
 }

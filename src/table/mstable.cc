@@ -106,6 +106,19 @@ void bind_column(SetupNewTable& setup, const ColumnDesc& desc, const sheaf_colum
 
 }  // namespace
 
+// Keywords of virtual models (table/model.h), which are of the rows and ids of the table.
+static std::set<std::string> model_keys(const TableRecord& keys) {
+  const std::string prefix = "definedmodel_field_";
+  std::set<std::string> found;
+  for (uInt i = 0; i < keys.nfields(); i++) {
+    const std::string name = keys.name(i);
+    if (name.compare(0, prefix.size(), prefix) || keys.dataType(i) != TpString) continue;
+    found.insert(name);
+    found.insert(keys.asString(i));
+  }
+  return found;
+}
+
 int sheaf_table_create_main(const char* pattern, const char* to, int64_t nrow,
                             const sheaf_column_plan* columns, size_t n, int is_ms,
                             sheaf_table_fill* fill, void* user, sheaf_error* err) {
@@ -117,8 +130,10 @@ int sheaf_table_create_main(const char* pattern, const char* to, int64_t nrow,
       for (size_t i = 0; i < n; i++)
         add_column(desc, old.columnDesc(columns[i].source), columns[i]);
       const TableRecord& keys = from.keywordSet();
+      const std::set<std::string> models = model_keys(keys);
       for (uInt i = 0; is_ms && i < keys.nfields(); i++)
-        if (keys.dataType(i) != TpTable && !kOrder.count(keys.name(i)))
+        if (keys.dataType(i) != TpTable && !kOrder.count(keys.name(i)) &&
+            !models.count(keys.name(i)))
           desc.rwKeywordSet().mergeField(keys, i, RecordInterface::OverwriteDuplicates);
       SetupNewTable setup(to, desc, Table::New);
       const StandardStMan ssm("StandardStMan", 32768);

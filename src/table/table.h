@@ -159,7 +159,7 @@ typedef int sheaf_table_fill(void *user, sheaf_table *table, sheaf_error *err);
  * from `pattern` (a table with those columns); bulk columns get a tiled manager of their own
  * without cells, ids and times incremental managers, antennas and data description standard
  * managers, as CASA does. With is_ms, type, subtype and plain keywords are
- * copied (but for those that tell the order of rows); sub-tables never. `fill` (may be NULL) is called with the open table.
+ * copied (but for those that tell the order of rows, and virtual models); sub-tables never. `fill` (may be NULL) is called with the open table.
  */
 int sheaf_table_create_main(const char *pattern, const char *to, int64_t nrow,
                             const sheaf_column_plan *columns, size_t n, int is_ms,

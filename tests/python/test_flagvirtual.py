@@ -247,3 +247,13 @@ def test_pictures_are_drawn_without_the_column(make):
     path = make("ngc.ms", "components")
     sheaf.flagdata(path, mode="clip", datacolumn="MODEL", clipminmax=[0, 30], display="data", flagbackup=False)
     assert os.listdir(path + ".flagplots")
+
+
+def test_partition_leaves_models_of_the_main_table_out(make, capfd):
+    path = make("other.ms", "windows")
+    with table(path, readonly=False, ack=False) as t:
+        t.putkeywords({"definedmodel_field_0": "model_0", "model_0": {"type": "x"}, "mine": 3})
+    sheaf.partition(path, "out.mms", separationaxis="scan", flagbackup=False)
+    assert "The virtual models in the main table are left out" in capfd.readouterr().err
+    with table("out.mms", ack=False) as t:
+        assert "mine" in t.keywordnames() and not [k for k in t.keywordnames() if "model" in k]
