@@ -4,28 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/threads.h"
+#include "flag/modelstore.h"
 #include "kernel/components.h"
 #include "table/components.h"
 
-enum { ONE_JY = -1, COLUMN = -2, MOST = 64 }; /* what a row has, besides an entry */
-static const size_t most_bytes = (size_t)16 << 20;
-
-/* Components of a member, as they are seen from a field in a window. */
-typedef struct entry {
-  size_t member;
-  int number;
-  int32_t field, spw, pol;
-  sheaf_sky_component *sky;
-  double *freq_hz;
-  sheaf_component *component;
-  sheaf_component_setup setup;
-  int varies;
-  float *same; /* [nchan][ncorr][2] where it does not */
-  size_t bytes;
-} entry;
+enum { ONE_JY = -1, COLUMN = -2 }; /* what a row has, besides a number of the models */
+static const int64_t most_part = (int64_t)1 << 20;
 
 typedef struct source {
-  sheaf_skymodel *sky;
+  sheaf_modelstore_sky *sky;
   sheaf_colreader uvw;
   int uvw_open;
 } source;
@@ -33,8 +22,6 @@ typedef struct source {
 struct sheaf_flag_virtual {
   const sheaf_flag_vis *vis;
   source *source; /* [nmember] */
-  entry entry[MOST];
-  int nentry;
   void *memory;
   size_t size;
 };
@@ -54,33 +41,23 @@ int sheaf_flag_virtual_open(sheaf_flag_virtual **models, const sheaf_flag_vis *v
   return 0;
 }
 
-static void forget(sheaf_flag_virtual *v) {
-  for (int i = 0; i < v->nentry; i++) {
-    entry *e = &v->entry[i];
-    sheaf_sky_components_free(e->sky, e->setup.n, e->freq_hz);
-    free(e->component);
-    free(e->same);
-  }
-  v->nentry = 0;
-}
-
 void sheaf_flag_virtual_close(sheaf_flag_virtual *v) {
   if (!v) return;
-  forget(v);
   for (size_t i = 0; i < v->vis->nmember; i++) {
     if (v->source[i].uvw_open) sheaf_colreader_close(&v->source[i].uvw);
-    sheaf_skymodel_close(v->source[i].sky);
+    sheaf_modelstore_close(v->source[i].sky);
   }
   free(v->source);
   free(v->memory);
   free(v);
 }
 
-static int sky_of(sheaf_flag_virtual *v, size_t member, sheaf_skymodel **sky, sheaf_error *err) {
+static int sky_of(sheaf_flag_virtual *v, size_t member, const sheaf_skymodel **sky,
+                  sheaf_error *err) {
   source *s = &v->source[member];
   const int rc =
-      s->sky ? 0 : sheaf_skymodel_open(&s->sky, v->vis->member[member], v->vis->member[0], err);
-  *sky = s->sky;
+      s->sky ? 0 : sheaf_modelstore_open(&s->sky, v->vis->member[member], v->vis->member[0], err);
+  *sky = rc < 0 ? NULL : sheaf_modelstore_model(s->sky);
   return rc;
 }
 
@@ -95,79 +72,18 @@ static int is_named(const json_t *fields, int32_t field) {
 int sheaf_flag_virtual_check(sheaf_flag_virtual *v, const json_t *fields, sheaf_error *err) {
   int any = 0;
   for (size_t m = 0; m < v->vis->nmember; m++) {
-    sheaf_skymodel *sky;
+    const sheaf_skymodel *sky;
     size_t n;
     int rc = sky_of(v, m, &sky, err);
     if (rc < 0) return rc;
     const int32_t *field = sheaf_skymodel_fields(sky, &n);
     any |= n > 0;
     for (size_t i = 0; i < n; i++)
-      if (is_named(fields, field[i]) && (rc = sheaf_skymodel_check(sky, field[i], err)) < 0)
+      if (is_named(fields, field[i]) &&
+          (rc = sheaf_skymodel_check(sky, v->vis->member[m], field[i], err)) < 0)
         return rc;
   }
   return any;
-}
-
-/* ---- entries ---- */
-
-/* The kernel's form of the components. */
-static int finish_entry(entry *e, int64_t nchan, int64_t ncorr, size_t n, sheaf_error *err) {
-  const size_t cell = (size_t)(nchan * ncorr) * 2;
-  e->component = calloc(n + 1, sizeof *e->component);
-  e->same = malloc((cell + 1) * sizeof *e->same);
-  e->setup = (sheaf_component_setup){e->component, n, e->freq_hz, nchan, ncorr};
-  if (!e->component || !e->same)
-    return sheaf_fail(err, SHEAF_ERR_NOMEM, "no memory for a virtual model");
-  for (size_t i = 0; i < n; i++) {
-    const sheaf_sky_component *from = &e->sky[i];
-    sheaf_component *to = &e->component[i];
-    *to = (sheaf_component){.shape = (sheaf_component_shape)from->shape,
-                            .major_rad = from->major_rad,
-                            .minor_rad = from->minor_rad,
-                            .angle_rad = from->angle_rad,
-                            .flux = from->flux};
-    memcpy(to->rotation, from->rotation, sizeof to->rotation);
-    memcpy(to->path, from->path, sizeof to->path);
-  }
-  e->bytes = cell * (sizeof(float) + n * sizeof(double));
-  e->varies = sheaf_components_vary(&e->setup);
-  if (!e->varies) sheaf_components_row(&e->setup, (const double[3]){0, 0, 0}, e->same);
-  return 0;
-}
-
-static int make_entry(sheaf_flag_virtual *v, entry *e, const sheaf_flag_virtual_rows *r,
-                      sheaf_error *err) {
-  const sheaf_sky_view view = {e->field, e->spw, v->vis->corr[e->pol], v->vis->ncorr[e->pol]};
-  sheaf_skymodel *sky = v->source[e->member].sky;
-  size_t n;
-  int64_t nchan;
-  int rc = sheaf_skymodel_components(sky, e->number, &view, &e->sky, &n, &e->freq_hz, &nchan, err);
-  if (rc < 0) return rc;
-  e->setup.n = n;
-  if (nchan != r->nchan || (int64_t)view.ncorr != r->ncorr)
-    return sheaf_fail(
-        err, SHEAF_ERR_DATA,
-        "%s: cells of row %lld have %lld channels and %lld correlations, their window and "
-        "setup %lld and %zu",
-        v->vis->member[r->member], (long long)r->row[0], (long long)r->nchan, (long long)r->ncorr,
-        (long long)nchan, view.ncorr);
-  return finish_entry(e, nchan, r->ncorr, n, err);
-}
-
-/* The number of the entry, made where there is none yet. */
-static int entry_of(sheaf_flag_virtual *v, const sheaf_flag_virtual_rows *r, int32_t field,
-                    int number, int *which, sheaf_error *err) {
-  for (*which = 0; *which < v->nentry; ++*which) {
-    const entry *e = &v->entry[*which];
-    if (e->member == r->member && e->number == number && e->field == field && e->spw == r->spw &&
-        e->pol == r->pol)
-      return 0;
-  }
-  if (v->nentry == MOST) forget(v);
-  *which = v->nentry++;
-  v->entry[*which] =
-      (entry){.member = r->member, .number = number, .field = field, .spw = r->spw, .pol = r->pol};
-  return make_entry(v, &v->entry[*which], r, err);
 }
 
 /* ---- rows ---- */
@@ -196,34 +112,111 @@ static int read_uvw(sheaf_flag_virtual *v, const sheaf_flag_virtual_rows *r, int
   return rc >= 0 && r->many && s->uvw.tiles ? sheaf_tiles_finish(s->uvw.tiles, err) : rc;
 }
 
-/* What a row has: an entry, ONE_JY or COLUMN. */
-static int find(sheaf_flag_virtual *v, const sheaf_flag_virtual_rows *r,
+/* What a row has: a number, ONE_JY or COLUMN. */
+static int find(const sheaf_flag_virtual_rows *r, const sheaf_skymodel *sky,
                 const sheaf_sky_place *place, int *which, sheaf_error *err) {
   int number;
-  int rc = sheaf_skymodel_find(v->source[r->member].sky, place, &number, err);
+  int rc = sheaf_skymodel_find(sky, place, &number, err);
   if (rc < 0) return rc;
-  *which = number == SHEAF_SKYMODEL_NONE && r->column ? COLUMN : ONE_JY;
-  return number < 0 ? 0 : entry_of(v, r, place->field, number, which, err);
+  *which = number >= 0 ? number : number == SHEAF_SKYMODEL_NONE && r->column ? COLUMN : ONE_JY;
+  return 0;
 }
 
-/* Rows from.. that have the same. */
-static int fill_run(sheaf_flag_virtual *v, const sheaf_flag_virtual_rows *r, int64_t from,
-                    int64_t n, int which, double *uvw, float *model, sheaf_error *err) {
+/* Rows of one kind: from.., at uvw[n][3]. */
+typedef struct run {
+  int64_t from, n;
+  int which;
+  double *uvw;
+  float *model; /* of the first row */
+} run;
+
+static void repeat(const run *k, size_t cell) {
+  for (int64_t i = 1; i < k->n; i++)
+    memcpy(k->model + (size_t)i * cell, k->model, cell * sizeof *k->model);
+}
+
+/* How much is sampled at once where there is no table. */
+static sheaf_sky_part first_part(size_t n, int64_t nchan, size_t ncorr) {
+  const int64_t some = sheaf_memory_budget() / (64 * (int64_t)sheaf_threads_all());
+  const size_t most = (size_t)(some < most_part ? some : most_part);
+  sheaf_sky_part p = {.n = n, .nchan = nchan};
+  while (p.n > 1 && sheaf_model_part_bytes(p.n, p.nchan, ncorr) > most) p.n = (p.n + 1) / 2;
+  while (p.nchan > 1 && sheaf_model_part_bytes(p.n, p.nchan, ncorr) > most)
+    p.nchan = (p.nchan + 1) / 2;
+  return p;
+}
+
+/* Adds a part of the components to a part of the channels. */
+static int add_part(const sheaf_skymodel *sky, const sheaf_sky_view *view,
+                    const sheaf_sky_part *part, const run *k, size_t cell, sheaf_error *err) {
+  static const double centre[3] = {0, 0, 0};
+  sheaf_model_part sampled;
+  const int rc = sheaf_model_part_make(&sampled, sky, k->which, view, part, err);
+  if (rc < 0) return rc;
+  const int varies = sheaf_components_vary(&sampled.setup);
+  float *to = k->model + (size_t)part->chan * view->ncorr * 2;
+  for (int64_t i = 0; i < k->n; i++)
+    sheaf_components_add(&sampled.setup, varies ? k->uvw + 3 * i : centre, to + (size_t)i * cell);
+  sheaf_model_part_free(&sampled);
+  return 0;
+}
+
+/* Without a table. */
+static int evaluate_parts(const sheaf_skymodel *sky, const sheaf_sky_view *view, size_t n,
+                          int64_t nchan, const run *k, sheaf_error *err) {
+  const size_t cell = (size_t)nchan * view->ncorr * 2;
+  const sheaf_sky_part size = first_part(n, nchan, view->ncorr);
+  int rc = 0;
+  memset(k->model, 0, (size_t)k->n * cell * sizeof *k->model);
+  for (size_t first = 0; rc >= 0 && first < n; first += size.n)
+    for (int64_t chan = 0; rc >= 0 && chan < nchan; chan += size.nchan) {
+      const sheaf_sky_part part = {first, n - first < size.n ? n - first : size.n, chan,
+                                   nchan - chan < size.nchan ? nchan - chan : size.nchan};
+      rc = add_part(sky, view, &part, k, cell, err);
+    }
+  return rc;
+}
+
+static int evaluate(sheaf_flag_virtual *v, const sheaf_flag_virtual_rows *r,
+                    const sheaf_sky_view *view, const run *k, sheaf_error *err) {
+  sheaf_modelstore_sky *store = v->source[r->member].sky;
+  const sheaf_skymodel *sky = sheaf_modelstore_model(store);
+  const sheaf_model_table *t = NULL;
   const size_t cell = (size_t)(r->nchan * r->ncorr) * 2;
-  float *to = model + (size_t)from * cell;
-  if (which == COLUMN) return 0;
-  const entry *e = which >= 0 ? &v->entry[which] : NULL;
-  if (e && e->varies) {
-    const int rc = read_uvw(v, r, from, n, uvw, err);
-    for (int64_t i = 0; rc >= 0 && i < n; i++)
-      sheaf_components_row(&e->setup, uvw + 3 * i, to + (size_t)i * cell);
-    return rc;
+  size_t n;
+  int64_t nchan;
+  int rc = sheaf_skymodel_size(sky, k->which, r->spw, &n, &nchan, err);
+  if (rc < 0) return rc;
+  if (nchan != r->nchan || (int64_t)view->ncorr != r->ncorr)
+    return sheaf_fail(
+        err, SHEAF_ERR_DATA,
+        "%s: cells of row %lld have %lld channels and %lld correlations, their window and "
+        "setup %lld and %zu",
+        v->vis->member[r->member], (long long)r->row[0], (long long)r->nchan, (long long)r->ncorr,
+        (long long)nchan, view->ncorr);
+  SHEAF_TRY(sheaf_modelstore_table(store, k->which, view, &t, err));
+  if (!t || t->varies) SHEAF_TRY(read_uvw(v, r, k->from, k->n, k->uvw, err));
+  if (!t) {
+    rc = evaluate_parts(sky, view, n, nchan, k, err);
+  } else if (t->varies) {
+    for (int64_t i = 0; i < k->n; i++)
+      sheaf_components_row(&t->part.setup, k->uvw + 3 * i, k->model + (size_t)i * cell);
+  } else if (k->n > 0) {
+    memcpy(k->model, t->same, cell * sizeof *k->model);
+    repeat(k, cell);
   }
-  if (e)
-    memcpy(to, e->same, cell * sizeof *to);
-  else
-    put_one_jy(v, r, to);
-  for (int64_t i = 1; i < n; i++) memcpy(to + (size_t)i * cell, to, cell * sizeof *to);
+done:
+  sheaf_modelstore_give(t);
+  return rc;
+}
+
+static int fill_run(sheaf_flag_virtual *v, const sheaf_flag_virtual_rows *r, int32_t field,
+                    const run *k, sheaf_error *err) {
+  const sheaf_sky_view view = {field, r->spw, v->vis->corr[r->pol], v->vis->ncorr[r->pol]};
+  if (k->which == COLUMN) return 0;
+  if (k->which >= 0) return evaluate(v, r, &view, k, err);
+  put_one_jy(v, r, k->model);
+  repeat(k, (size_t)(r->nchan * r->ncorr) * 2);
   return 0;
 }
 
@@ -245,22 +238,15 @@ static int ids_of(const sheaf_flag_virtual_rows *r, const char *column, const in
   return sheaf_table_get_rows(r->table, column, r->row, r->n, room, err);
 }
 
-static void bound(sheaf_flag_virtual *v) {
-  size_t bytes = 0;
-  for (int i = 0; i < v->nentry; i++) bytes += v->entry[i].bytes;
-  if (bytes > most_bytes) forget(v);
-}
-
 int sheaf_flag_virtual_fill(sheaf_flag_virtual *v, const sheaf_flag_virtual_rows *r, float *model,
                             sheaf_error *err) {
   const size_t n = (size_t)r->n;
-  sheaf_skymodel *sky;
-  int rc = 0, which;
+  const sheaf_skymodel *sky;
+  int rc = 0;
   double *uvw = reserve(v, n * (3 * sizeof *uvw + 3 * sizeof(int32_t)) + 8, err);
   if (!uvw) return SHEAF_ERR_NOMEM;
   int32_t *room = (int32_t *)(uvw + 3 * n);
   const int32_t *field = r->field, *scan = r->scan, *state = r->state;
-  bound(v);
   SHEAF_TRY(sky_of(v, r->member, &sky, err));
   SHEAF_TRY(ids_of(r, "FIELD_ID", &field, room, err));
   SHEAF_TRY(ids_of(r, "SCAN_NUMBER", &scan, room + n, err));
@@ -268,9 +254,11 @@ int sheaf_flag_virtual_fill(sheaf_flag_virtual *v, const sheaf_flag_virtual_rows
   for (size_t i = 0, k; i < n; i = k) {
     for (k = i + 1; k < n && field[k] == field[i] && scan[k] == scan[i] && state[k] == state[i];)
       k++;
-    const sheaf_sky_place place = {field[i], r->spw, scan[i], state[i]};
-    SHEAF_TRY(find(v, r, &place, &which, err));
-    SHEAF_TRY(fill_run(v, r, (int64_t)i, (int64_t)(k - i), which, uvw, model, err));
+    const sheaf_sky_place place = {v->vis->member[r->member], field[i], r->spw, scan[i], state[i]};
+    run these = {(int64_t)i, (int64_t)(k - i), 0, uvw,
+                 model + i * (size_t)(r->nchan * r->ncorr) * 2};
+    SHEAF_TRY(find(r, sky, &place, &these.which, err));
+    SHEAF_TRY(fill_run(v, r, field[i], &these, err));
   }
 done:
   return rc < 0 ? rc : 0;

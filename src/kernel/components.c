@@ -59,7 +59,11 @@ static void add(const sheaf_component_setup *s, const sheaf_component *c, const 
   }
 }
 
+void sheaf_components_add(const sheaf_component_setup *s, const double uvw[3], float *vis) {
+  for (size_t i = 0; i < s->n; i++) add(s, &s->component[i], uvw, vis);
+}
+
 void sheaf_components_row(const sheaf_component_setup *s, const double uvw[3], float *vis) {
   memset(vis, 0, (size_t)(s->nchan * s->ncorr) * 2 * sizeof *vis);
-  for (size_t i = 0; i < s->n; i++) add(s, &s->component[i], uvw, vis);
+  sheaf_components_add(s, uvw, vis);
 }

@@ -41,5 +41,8 @@ int sheaf_components_vary(const sheaf_component_setup *setup);
 /* Visibilities of one row at uvw [m], as an MS has it: vis[nchan][ncorr][2], which is overwritten.
  */
 void sheaf_components_row(const sheaf_component_setup *setup, const double uvw[3], float *vis);
+/* The same, added to vis: components in parts, in their order, give the bits of all at once, and so
+ * do channels in parts. */
+void sheaf_components_add(const sheaf_component_setup *setup, const double uvw[3], float *vis);
 
 #endif

@@ -78,6 +78,7 @@ struct sheaf_skymodel {
   std::map<Key, int> place;            // where each of `sets` holds
   std::vector<std::vector<int>> sets;  // numbers of lists
   std::set<int32_t> by_spw;            // fields whose lists are for any scan and state
+  bool timed = false;                  // the frame's time matters
   MeasFrame frame;
 };
 
@@ -354,7 +355,8 @@ void read_surroundings(sheaf_skymodel& m, const MeasurementSet& ms, const char* 
   for (rownr_t i = 0; i < ms.spectralWindow().nrow(); i++)
     m.frequency.push_back(Vector<Double>(windows.chanFreq()(i)));
   if (ms.antenna().nrow() > 0) m.frame.set(MSAntennaColumns(ms.antenna()).positionMeas()(0));
-  if (one_type(m)) return;
+  m.timed = !one_type(m);
+  if (!m.timed) return;
   const Table main = sheaf::open_table(first, false);
   if (main.nrow() > 0) m.frame.set(ScalarMeasColumn<MEpoch>(main, "TIME")(0));
 }
@@ -450,8 +452,7 @@ void turn(const sheaf_skymodel& m, const Field& field, const Component& c,
 }
 
 void see(const sheaf_skymodel& m, const Component& c, const sheaf_sky_view& view,
-         sheaf_sky_component& out) {
-  const Vector<Double>& hz = m.frequency.at(static_cast<size_t>(view.spw));
+         const Vector<Double>& hz, sheaf_sky_component& out) {
   out.shape = c.shape;
   out.major_rad = c.major;
   out.minor_rad = c.minor;
@@ -469,13 +470,14 @@ void see(const sheaf_skymodel& m, const Component& c, const sheaf_sky_view& view
     }
 }
 
-int refuse(const sheaf_skymodel& m, int32_t field, const std::string& why, sheaf_error* err) {
+int refuse(const sheaf_skymodel& m, const char* ms, int32_t field, const std::string& why,
+           sheaf_error* err) {
   const bool known = field >= 0 && static_cast<size_t>(field) < m.field.size();
   return sheaf_fail(
       err, SHEAF_ERR_DATA,
       "%s: the virtual model of field %d%s%s%s cannot be evaluated: %s; delmod removes it, "
       "and with usescratch=True setjy and ft write the column MODEL_DATA",
-      m.path.c_str(), static_cast<int>(field), known ? " (" : "",
+      ms, static_cast<int>(field), known ? " (" : "",
       known ? m.field[static_cast<size_t>(field)].name.c_str() : "", known ? ")" : "", why.c_str());
 }
 
@@ -516,15 +518,20 @@ extern "C" const int32_t* sheaf_skymodel_fields(const sheaf_skymodel* model, siz
   return model->modelled.data();
 }
 
-extern "C" int sheaf_skymodel_check(const sheaf_skymodel* model, int32_t field, sheaf_error* err) {
+extern "C" int sheaf_skymodel_timed(const sheaf_skymodel* model) {
+  return model->timed;
+}
+
+extern "C" int sheaf_skymodel_check(const sheaf_skymodel* model, const char* ms, int32_t field,
+                                    sheaf_error* err) {
   if (field < 0 || static_cast<size_t>(field) >= model->field.size()) return 0;  // has no rows
   if (!model->field[static_cast<size_t>(field)].why.empty())
-    return refuse(*model, field, model->field[static_cast<size_t>(field)].why, err);
+    return refuse(*model, ms, field, model->field[static_cast<size_t>(field)].why, err);
   const auto broken = model->broken.find(field);
-  if (broken != model->broken.end()) return refuse(*model, field, broken->second, err);
+  if (broken != model->broken.end()) return refuse(*model, ms, field, broken->second, err);
   for (const List& list : model->list)
     if (!list.why.empty() && !list.keys.empty() && list.keys[0][0] == field)
-      return refuse(*model, field, list.why, err);
+      return refuse(*model, ms, field, list.why, err);
   return 0;
 }
 
@@ -535,7 +542,8 @@ extern "C" int sheaf_skymodel_find(const sheaf_skymodel* model, const sheaf_sky_
   if (!std::binary_search(fields.begin(), fields.end(), place->field)) return 0;
   *number = SHEAF_SKYMODEL_ELSEWHERE;
   const auto broken = model->broken.find(place->field);
-  if (broken != model->broken.end()) return refuse(*model, place->field, broken->second, err);
+  if (broken != model->broken.end())
+    return refuse(*model, place->ms, place->field, broken->second, err);
   const bool any = model->by_spw.count(place->field) > 0;
   const auto found = model->place.find(
       {place->field, place->spw, any ? kAny : place->scan, any ? kAny : place->state});
@@ -543,38 +551,56 @@ extern "C" int sheaf_skymodel_find(const sheaf_skymodel* model, const sheaf_sky_
   *number = found->second;
   for (const int i : model->sets[static_cast<size_t>(*number)]) {
     const std::string& why = model->list[static_cast<size_t>(i)].why;
-    if (!why.empty()) return refuse(*model, place->field, why, err);
+    if (!why.empty()) return refuse(*model, place->ms, place->field, why, err);
   }
   const size_t row = static_cast<size_t>(place->field);
   if (row >= model->field.size())
     return sheaf_fail(err, SHEAF_ERR_DATA, "%s: a row has FIELD_ID %d; FIELD has %zu rows",
-                      model->path.c_str(), static_cast<int>(place->field), model->field.size());
-  return model->field[row].why.empty() ? 0
-                                       : refuse(*model, place->field, model->field[row].why, err);
+                      place->ms, static_cast<int>(place->field), model->field.size());
+  return model->field[row].why.empty()
+             ? 0
+             : refuse(*model, place->ms, place->field, model->field[row].why, err);
 }
 
-extern "C" int sheaf_skymodel_components(sheaf_skymodel* model, int number,
-                                         const sheaf_sky_view* view, sheaf_sky_component** list,
-                                         size_t* n, double** freq_hz, int64_t* nchan,
+extern "C" int sheaf_skymodel_size(const sheaf_skymodel* model, int number, int32_t spw, size_t* n,
+                                   int64_t* nchan, sheaf_error* err) {
+  *n = 0;
+  *nchan = 0;
+  if (spw < 0 || static_cast<size_t>(spw) >= model->frequency.size())
+    return sheaf_fail(err, SHEAF_ERR_DATA, "%s: no spectral window %d", model->path.c_str(),
+                      static_cast<int>(spw));
+  for (const int i : model->sets[static_cast<size_t>(number)])
+    *n += model->list[static_cast<size_t>(i)].components.size();
+  *nchan = static_cast<int64_t>(model->frequency[static_cast<size_t>(spw)].nelements());
+  return 0;
+}
+
+extern "C" int sheaf_skymodel_components(const sheaf_skymodel* model, int number,
+                                         const sheaf_sky_view* view, const sheaf_sky_part* part,
+                                         sheaf_sky_component** list, double** freq_hz,
                                          sheaf_error* err) {
   *list = nullptr;
   *freq_hz = nullptr;
-  *n = 0;
   const int rc = guard(err, model->path.c_str(), [&] {
-    std::vector<const Component*> all;
-    for (const int i : model->sets.at(static_cast<size_t>(number)))
-      for (const Component& c : model->list[static_cast<size_t>(i)].components) all.push_back(&c);
-    const Vector<Double>& hz = model->frequency.at(static_cast<size_t>(view->spw));
-    *nchan = static_cast<int64_t>(hz.nelements());
-    *list = static_cast<sheaf_sky_component*>(std::calloc(all.size() + 1, sizeof **list));
-    *freq_hz = static_cast<double*>(std::malloc((hz.nelements() + 1) * sizeof(double)));
+    const Vector<Double>& all = model->frequency.at(static_cast<size_t>(view->spw));
+    const size_t chan = static_cast<size_t>(part->chan), nchan = static_cast<size_t>(part->nchan);
+    Vector<Double> hz(nchan);
+    for (size_t k = 0; k < nchan; k++) hz[k] = all[chan + k];
+    *list = static_cast<sheaf_sky_component*>(std::calloc(part->n + 1, sizeof **list));
+    *freq_hz = static_cast<double*>(std::malloc((nchan + 1) * sizeof(double)));
     if (!*list || !*freq_hz) throw std::bad_alloc();
     std::copy(hz.begin(), hz.end(), *freq_hz);
-    for (const Component* c : all) see(*model, *c, *view, (*list)[(*n)++]);
+    size_t at = 0;
+    for (const int i : model->sets.at(static_cast<size_t>(number)))
+      for (const Component& c : model->list[static_cast<size_t>(i)].components) {
+        if (at >= part->first && at < part->first + part->n)
+          see(*model, c, *view, hz, (*list)[at - part->first]);
+        at++;
+      }
     return 0;
   });
   if (rc < 0) {
-    sheaf_sky_components_free(*list, *n, *freq_hz);
+    sheaf_sky_components_free(*list, part->n, *freq_hz);
     *list = nullptr;
     *freq_hz = nullptr;
   }

@@ -5,7 +5,8 @@
  *
  * A model belongs to fields; its lists of components each belong to combinations of field, spectral
  * window, scan and state. Models made of images, and what moves, are read, but not to be had. A
- * handle belongs to one thread. */
+ * handle may be asked by several threads, and for several MSs with equal models and
+ * sub-tables. */
 #ifndef SHEAF_TABLE_COMPONENTS_H
 #define SHEAF_TABLE_COMPONENTS_H
 
@@ -44,24 +45,37 @@ void sheaf_skymodel_close(sheaf_skymodel *model);
 
 /* Fields that have a model, ascending; *n of them. */
 const int32_t *sheaf_skymodel_fields(const sheaf_skymodel *model, size_t *n);
-/* SHEAF_ERR_DATA with the reason, when something of the field's model cannot be evaluated. */
-int sheaf_skymodel_check(const sheaf_skymodel *model, int32_t field, sheaf_error *err);
+/* Whether directions are converted for the time of the first row of `first`. */
+int sheaf_skymodel_timed(const sheaf_skymodel *model);
+/* SHEAF_ERR_DATA with the reason and `ms`, when something of the field's model cannot be evaluated.
+ */
+int sheaf_skymodel_check(const sheaf_skymodel *model, const char *ms, int32_t field,
+                         sheaf_error *err);
 
 /* Which components rows have: in *number what sheaf_skymodel_components takes, or
  * SHEAF_SKYMODEL_NONE where the field has no model, SHEAF_SKYMODEL_ELSEWHERE where it has one, but
  * for other rows. SHEAF_ERR_DATA as sheaf_skymodel_check. */
 enum { SHEAF_SKYMODEL_NONE = -1, SHEAF_SKYMODEL_ELSEWHERE = -2 };
 typedef struct sheaf_sky_place {
+  const char *ms; /* for messages */
   int32_t field, spw, scan, state;
 } sheaf_sky_place;
 int sheaf_skymodel_find(const sheaf_skymodel *model, const sheaf_sky_place *place, int *number,
                         sheaf_error *err);
 
-/* Components of that number, and the frequencies [Hz] of the window's channels; to be given back.
- */
-int sheaf_skymodel_components(sheaf_skymodel *model, int number, const sheaf_sky_view *view,
-                              sheaf_sky_component **list, size_t *n, double **freq_hz,
-                              int64_t *nchan, sheaf_error *err);
+/* How many components that number has, and channels the window. SHEAF_ERR_DATA for a window that
+ * the MS lacks. */
+int sheaf_skymodel_size(const sheaf_skymodel *model, int number, int32_t spw, size_t *n,
+                        int64_t *nchan, sheaf_error *err);
+/* Some of them. */
+typedef struct sheaf_sky_part {
+  size_t first, n;
+  int64_t chan, nchan;
+} sheaf_sky_part;
+/* Components of that number, and the frequencies [Hz] of these channels; to be given back. */
+int sheaf_skymodel_components(const sheaf_skymodel *model, int number, const sheaf_sky_view *view,
+                              const sheaf_sky_part *part, sheaf_sky_component **list,
+                              double **freq_hz, sheaf_error *err);
 void sheaf_sky_components_free(sheaf_sky_component *list, size_t n, double *freq_hz);
 
 #ifdef __cplusplus

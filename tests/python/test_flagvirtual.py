@@ -6,6 +6,8 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
@@ -257,3 +259,70 @@ def test_partition_leaves_models_of_the_main_table_out(make, capfd):
     assert "The virtual models in the main table are left out" in capfd.readouterr().err
     with table("out.mms", ack=False) as t:
         assert "mine" in t.keywordnames() and not [k for k in t.keywordnames() if "model" in k]
+
+
+def change_model(path, change, field=1):
+    with table(path + "/SOURCE", readonly=False, ack=False) as t:
+        row = t.getkeyword(f"model_{field}")
+        record = t.getcell("SOURCE_MODEL", row)
+        change(record)
+        t.putcell("SOURCE_MODEL", row, record)
+
+
+def with_many(number):
+    """So many components as the last ones of a list, with 1/number of the flux each."""
+    def change(record):
+        of = record["cl_0"]["container"]
+        first = of["component1"]
+        first["flux"]["value"] = np.array(first["flux"]["value"]) / number
+        for i in range(number):
+            of[f"component{of['nelements'] + i}"] = first
+        of["nelements"] += number
+    return change
+
+
+def test_what_no_table_holds_is_evaluated_in_parts(make, tmp_path):
+    """With 64 MB the table of 3000 components (of 2.3 kB each, in a window of 63 channels) is too large."""
+    path = make("ngc.ms", "components")
+    change_model(path, with_many(3000))
+    par = {**cases.CASES["clip components"][2], "antenna": "0&1;2&7", "field": "1", "flagbackup": False}
+    flags = []
+    for memory in ("64M", "4G"):
+        code = f"import sheaf; sheaf.flagdata('case.ms', **{par!r})"
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "SHEAF_MEMORY": memory}, check=True,
+                       timeout=120)
+        flags.append(cells(path)[0])
+        sheaf.flagdata(path, mode="unflag", flagbackup=False)
+    assert all(np.array_equal(a, b) for a, b in zip(*flags, strict=True))
+    assert 0 < sum(f.sum() for f in flags[0])
+
+
+def test_members_of_different_models(make):
+    """Models are read once per content; each member keeps its own, and a change is seen in the same process."""
+    path = make("ngc.ms", "components")
+    clip = {"mode": "clip", "datacolumn": "MODEL", "clipminmax": [0, 30], "flagbackup": False}
+
+    def flagged(path):
+        sheaf.flagdata(path, mode="unflag", flagbackup=False)
+        sheaf.flagdata(path, **clip)
+        return sheaf.flagdata(path, mode="summary", fieldcnt=False)["scan"]
+
+    def brighter(record):
+        for i in range(2):
+            flux = record["cl_0"]["container"][f"component{i}"]["flux"]
+            flux["value"] = np.array(flux["value"]) * 4
+
+    sheaf.partition(path, "case.mms", separationaxis="scan", numsubms=7, flagbackup=False)
+    before = flagged(path)
+    change_model(path, brighter)
+    after = flagged(path)
+    changed = [scan for scan in before if before[scan] != after[scan]]
+    assert len(changed) > 1
+    for sub in sorted(os.listdir("case.mms/SUBMSS")):
+        with table(f"case.mms/SUBMSS/{sub}", ack=False) as t:
+            scans = {str(s) for s in t.getcol("SCAN_NUMBER")}
+        if changed[0] in scans:
+            assert flagged("case.mms") == before
+            change_model(f"case.mms/SUBMSS/{sub}", brighter)
+            mixed = flagged("case.mms")
+            assert all(mixed[s] == (after if s in scans else before)[s] for s in mixed)

@@ -29,6 +29,26 @@ static void test_points_at_the_centre(void **state) {
   for (int i = 0; i < 8; i++) assert_float_equal(vis[i], a[i] + b[i], 0);
 }
 
+/* Components and channels in parts have the bits of all at once. */
+static void test_parts(void **state) {
+  const double freq[3] = {1e9, 1.3e9, 1.7e9}, a[6] = {1, 2, 3, 4, 5, 6},
+               b[6] = {0.3, 0.7, -1, 2, 0.1, 0}, uvw[3] = {100, -2000, 31};
+  sheaf_component c[2] = {component(SHEAF_COMPONENT_POINT, a),
+                          component(SHEAF_COMPONENT_GAUSSIAN, b)};
+  float all[6], parts[6] = {0};
+  (void)state;
+  c[0].path[1] = 0.01;
+  sheaf_components_row(&(sheaf_component_setup){c, 2, freq, 3, 1}, uvw, all);
+  for (int i = 0; i < 2; i++)
+    for (int chan = 0; chan < 3; chan++) {
+      sheaf_component one = c[i];
+      one.flux += 2 * chan;
+      sheaf_components_add(&(sheaf_component_setup){&one, 1, freq + chan, 1, 1}, uvw,
+                           parts + 2 * chan);
+    }
+  assert_memory_equal(parts, all, sizeof all);
+}
+
 /* A quarter of a wavelength: the flux turns by 90 degrees. */
 static void test_a_way_of_a_quarter(void **state) {
   const double freq[1] = {light}, flux[2] = {2, 0};
@@ -150,8 +170,8 @@ static void test_random_sums(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_points_at_the_centre), cmocka_unit_test(test_a_way_of_a_quarter),
-      cmocka_unit_test(test_widths), cmocka_unit_test(test_against_patches),
-      cmocka_unit_test(test_random_sums)};
+      cmocka_unit_test(test_points_at_the_centre), cmocka_unit_test(test_parts),
+      cmocka_unit_test(test_a_way_of_a_quarter),   cmocka_unit_test(test_widths),
+      cmocka_unit_test(test_against_patches),      cmocka_unit_test(test_random_sums)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
