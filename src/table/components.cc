@@ -105,6 +105,11 @@ MDirection direction_of(const RecordInterface& shape) {
   String error;
   if (!holder.fromRecord(error, shape.asRecord("direction")) || !holder.isMDirection())
     fail("a component without direction");
+  const RecordInterface& record = shape.asRecord("direction");
+  MDirection::Types known;
+  if (record.isDefined("refer") && record.dataType("refer") == TpString &&
+      !MDirection::getType(known, record.asString("refer")))
+    fail("a direction in the unknown frame '" + record.asString("refer") + "'");
   return holder.asMDirection();
 }
 
@@ -214,6 +219,7 @@ std::string read_spectrum(const RecordInterface& spectrum, Component& c) {
 // The components of a list; in `why` what cannot be evaluated.
 void read_list(const RecordInterface& container, List& list) {
   const Int n = container.asInt("nelements");
+  if (n < 0) fail("nelements is negative");
   for (Int i = 0; i < n && list.why.empty(); i++) {
     const Record one(container.asRecord("component" + std::to_string(i)));
     Component c;
@@ -249,6 +255,7 @@ std::vector<Key> keys_of(const RecordInterface& record) {
 void add_lists(sheaf_skymodel& m, const RecordInterface& model, const char* kind, int32_t field) {
   const std::string number = std::string("num") + kind;
   const Int n = model.isDefined(number) ? model.asInt(number) : 0;
+  if (n < 0) fail(number + " is negative");
   for (Int i = 0; i < n; i++) {
     const Record one(model.asRecord(std::string(kind) + "_" + std::to_string(i)));
     List list;

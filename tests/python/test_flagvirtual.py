@@ -198,6 +198,9 @@ BROKEN = {
     "same frequencies": (tabular([1.4e9, 1.4e9], [3, 4]), "a tabular spectrum with a frequency twice"),
     "values": (tabular([1.4e9, 1.41e9, 1.5e9], [3, 4]), "a tabular spectrum of 3 frequencies with 2 values"),
     "components": (lambda r: r["cl_0"]["container"].update(nelements=99), "component6"),
+    "negative components": (lambda r: r["cl_0"]["container"].update(nelements=-1), "nelements is negative"),
+    "negative lists": (lambda r: r.update(numcl=-1), "numcl is negative"),
+    "frame": (component(0, "shape", "direction", refer="NOWHERE"), "a direction in the unknown frame 'NOWHERE'"),
     "lists": (lambda r: r.update(numcl=2), "cl_1"),
     "indices": (lambda r: r["cl_0"].update(indexcombination=np.zeros((2, 3), np.int32)), "combinations of indices that are not of four")}
 
