@@ -130,115 +130,204 @@ static void gather_weights(const sheaf_flag_averages *in, weighing how, int64_t 
   if (how == BY_SIGMA) sheaf_flag_average_weights(to, (size_t)cell, to);
 }
 
-static int gather(sheaf_flag_cells *c, const sheaf_flag_averaged *out,
+/* The rows `place`, one behind the other. */
+static int gather(sheaf_flag_cells *c, const int64_t *place, int64_t n,
                   const sheaf_flag_averages *in, const float *data, int parts, weighing how,
                   sheaf_error *err) {
   const size_t cell = (size_t)(in->nchan * in->ncorr);
-  const int rc = reserve(c, out->nplace, in->nchan, in->ncorr, parts, how != PLAIN, err);
+  const int rc = reserve(c, n, in->nchan, in->ncorr, parts, how != PLAIN, err);
   if (rc < 0) return rc;
   c->sums = in->source == SHEAF_FLAG_ON_WEIGHT_SPECTRUM || in->source == SHEAF_FLAG_ON_WEIGHT;
-  for (int64_t i = 0; i < out->nplace; i++) {
-    const size_t from = (size_t)out->place[i] * cell, to = (size_t)i * cell;
+  for (int64_t i = 0; i < n; i++) {
+    const size_t from = (size_t)place[i] * cell, to = (size_t)i * cell;
     memcpy(c->data + to * (size_t)parts, data + from * (size_t)parts,
            cell * (size_t)parts * sizeof *data);
     memcpy(c->flag + to, in->flag + from, cell);
-    if (how != PLAIN) gather_weights(in, how, out->place[i], c->weight + to);
+    if (how != PLAIN) gather_weights(in, how, place[i], c->weight + to);
   }
   return 0;
 }
 
-/* Averages one column in time, then in channels: *result is owned by the caller. time_flag: flags
- * of the averages in time are kept. */
-static int average(sheaf_flag_cells *result, sheaf_flag_averaged *out,
-                   const sheaf_flag_averages *in, const float *data, int parts, weighing in_time,
-                   weighing in_channels, int64_t naverage, sheaf_error *err) {
-  sheaf_flag_cells cells = {0}, other = {0};
-  int rc;
-  *result = (sheaf_flag_cells){0};
-  SHEAF_TRY(gather(&cells, out, in, data, parts, in->timebin > 0 ? in_time : in_channels, err));
-  if (in->timebin > 0) {
-    SHEAF_TRY(reserve(&other, naverage, in->nchan, in->ncorr, parts, 1, err));
-    int64_t *first = malloc((size_t)(naverage + 1) * sizeof *first);
-    if (!first) SHEAF_TRY(no_memory(err));
-    sheaf_flag_average_rows(&cells, out->average, naverage, &other, first);
-    free(first);
-    free_cells(&cells);
-    cells = other;
-    other = (sheaf_flag_cells){0};
-    if (in_channels == BY_SIGMA)
-      sheaf_flag_average_reweigh(cells.weight, (size_t)(naverage * in->nchan * in->ncorr));
-    if (in_channels == PLAIN) {
-      give(cells.weight);
-      cells.weight = NULL;
-    }
-    if (!out->time_flag) {
-      const size_t n = (size_t)(naverage * in->nchan * in->ncorr);
-      if (!(out->time_flag = take(n + 1))) SHEAF_TRY(no_memory(err));
-      memcpy(out->time_flag, cells.flag, n);
-    }
+/* Averages the cells in channels, in place. */
+static int average_channels(sheaf_flag_cells *cells, sheaf_flag_averaged *out,
+                            const sheaf_flag_averages *in, sheaf_error *err) {
+  const int64_t nsel = in->chan ? in->nsel : in->nchan;
+  sheaf_flag_cells other;
+  if (!in->channels) return 0;
+  out->width = sheaf_flag_average_width(in->chanbin, nsel);
+  const int rc = reserve(&other, cells->nrow, sheaf_flag_average_bins(nsel, out->width), in->ncorr,
+                         cells->parts, 0, err);
+  if (rc >= 0) {
+    sheaf_flag_average_channels(cells, in->chan, nsel, out->width, &other);
+    free_cells(cells);
+    *cells = other;
+  } else {
+    free_cells(&other);
   }
-  if (in->channels) {
-    const int64_t nsel = in->chan ? in->nsel : in->nchan;
-    out->width = sheaf_flag_average_width(in->chanbin, nsel);
-    SHEAF_TRY(reserve(&other, cells.nrow, sheaf_flag_average_bins(nsel, out->width), in->ncorr,
-                      parts, 0, err));
-    sheaf_flag_average_channels(&cells, in->chan, nsel, out->width, &other);
-    free_cells(&cells);
-    cells = other;
-    other = (sheaf_flag_cells){0};
-  }
-  *result = cells;
-  cells = (sheaf_flag_cells){0};
-  rc = 0;
-done:
-  free_cells(&cells);
-  free_cells(&other);
   return rc;
 }
 
 /* Data minus the plain average of the model. */
-static int subtract_model(sheaf_flag_cells *c, sheaf_flag_averaged *out,
-                          const sheaf_flag_averages *in, int64_t naverage, sheaf_error *err) {
-  sheaf_flag_cells model;
-  const int rc = average(&model, out, in, in->minus, 2, weighing_of(in), PLAIN, naverage, err);
-  if (rc < 0) return rc;
-  const size_t n = (size_t)(c->nrow * c->nchan * c->ncorr) * 2;
-  for (size_t i = 0; i < n; i++) c->data[i] -= model.data[i];
-  free_cells(&model);
+static void subtract_model(sheaf_flag_cells *data, const sheaf_flag_cells *model) {
+  const size_t n = (size_t)(data->nrow * data->nchan * data->ncorr) * 2;
+  for (size_t i = 0; i < n; i++) data->data[i] -= model->data[i];
+}
+
+/* What the command sees, which takes the cells. */
+static int complete(sheaf_flag_averaged *out, const sheaf_flag_averages *in,
+                    sheaf_flag_cells *cells, sheaf_error *err) {
+  const size_t nflag = (size_t)(cells->nrow * cells->nchan * cells->ncorr);
+  if (!(out->original = take(nflag + 1))) return no_memory(err);
+  memcpy(out->original, cells->flag, nflag);
+  out->n = cells->nrow;
+  out->data = cells->data;
+  out->flag = cells->flag;
+  cells->data = NULL;
+  cells->flag = NULL;
+  out->view = (sheaf_flag_view){.data = out->data,
+                                .real = in->real,
+                                .flag = out->flag,
+                                .nchan = cells->nchan,
+                                .ncorr = cells->ncorr,
+                                .chan = in->channels ? NULL : in->chan,
+                                .nsel = in->channels ? 0 : in->nsel};
   return 0;
+}
+
+/* ---- averages in time ---- */
+
+void sheaf_flag_averaging_free(sheaf_flag_averaging *sums) {
+  free_cells(&sums->data);
+  free_cells(&sums->model);
+  free(sums->first);
+  *sums = (sheaf_flag_averaging){0};
+}
+
+int sheaf_flag_averaging_begin(sheaf_flag_averaging *sums, const sheaf_flag_averages *in, int64_t n,
+                               sheaf_error *err) {
+  int rc;
+  *sums = (sheaf_flag_averaging){.n = n};
+  if (!(sums->first = malloc((size_t)(n + 1) * sizeof *sums->first))) SHEAF_TRY(no_memory(err));
+  for (int64_t k = 0; k < n; k++) sums->first[k] = -1;
+  SHEAF_TRY(reserve(&sums->data, n, in->nchan, in->ncorr, in->real ? 1 : 2, 1, err));
+  if (in->minus) SHEAF_TRY(reserve(&sums->model, n, in->nchan, in->ncorr, 2, 1, err));
+  return 0;
+done:
+  sheaf_flag_averaging_free(sums);
+  return rc;
+}
+
+/* Adds one column; which averages had begun before is not changed. */
+static int add_column(const sheaf_flag_averaging *sums, sheaf_flag_cells *to,
+                      const sheaf_flag_averages *in, const float *data, const int64_t *average,
+                      int64_t *first, sheaf_error *err) {
+  const int64_t n = in->maps ? in->maps->start[in->maps->nmap] : 0;
+  sheaf_flag_cells cells = {0};
+  const int rc =
+      gather(&cells, n ? in->maps->row : NULL, n, in, data, to->parts, weighing_of(in), err);
+  memcpy(first, sums->first, (size_t)sums->n * sizeof *first);
+  if (rc >= 0) sheaf_flag_average_add(&cells, average, to, first);
+  free_cells(&cells);
+  return rc;
+}
+
+int sheaf_flag_averaging_add(sheaf_flag_averaging *sums, const sheaf_flag_averages *in,
+                             const int64_t *average, sheaf_error *err) {
+  int64_t *first = malloc((size_t)(sums->n + 1) * sizeof *first);
+  int rc =
+      first ? add_column(sums, &sums->data, in, in->data, average, first, err) : no_memory(err);
+  if (rc >= 0 && in->minus) rc = add_column(sums, &sums->model, in, in->minus, average, first, err);
+  if (rc >= 0) memcpy(sums->first, first, (size_t)sums->n * sizeof *first);
+  free(first);
+  return rc;
+}
+
+/* A column's averages in time, with the weights that those in channels take. */
+static void end_column(sheaf_flag_cells *c, weighing in_channels) {
+  sheaf_flag_average_norm(c);
+  if (in_channels == BY_SIGMA)
+    sheaf_flag_average_reweigh(c->weight, (size_t)(c->nrow * c->nchan * c->ncorr));
+  if (in_channels == PLAIN) {
+    give(c->weight);
+    c->weight = NULL;
+  }
+}
+
+int sheaf_flag_averaging_end(sheaf_flag_averaged *out, sheaf_flag_averaging *sums,
+                             const sheaf_flag_averages *in, sheaf_error *err) {
+  const size_t n = (size_t)(sums->n * in->nchan * in->ncorr);
+  int rc;
+  out->width = 1;
+  end_column(&sums->data, weighing_of(in));
+  if (!(out->time_flag = take(n + 1))) SHEAF_TRY(no_memory(err));
+  memcpy(out->time_flag, sums->data.flag, n);
+  SHEAF_TRY(average_channels(&sums->data, out, in, err));
+  if (in->minus) {
+    end_column(&sums->model, PLAIN);
+    SHEAF_TRY(average_channels(&sums->model, out, in, err));
+    subtract_model(&sums->data, &sums->model);
+  }
+  rc = complete(out, in, &sums->data, err);
+done:
+  sheaf_flag_averaging_free(sums);
+  return rc;
+}
+
+/* ---- the interface ---- */
+
+static int make_in_time(sheaf_flag_averaged *out, const sheaf_flag_averages *in, sheaf_error *err) {
+  int64_t naverage = 0;
+  sheaf_flag_averaging sums;
+  int rc = plan_times(out, in, &naverage, err);
+  if (rc >= 0) rc = sheaf_flag_averaging_begin(&sums, in, naverage, err);
+  if (rc < 0) return rc;
+  rc = sheaf_flag_averaging_add(&sums, in, out->average, err);
+  if (rc >= 0) return sheaf_flag_averaging_end(out, &sums, in, err);
+  sheaf_flag_averaging_free(&sums);
+  return rc;
+}
+
+static int make_in_channels(sheaf_flag_averaged *out, const sheaf_flag_averages *in,
+                            sheaf_error *err) {
+  sheaf_flag_cells cells = {0}, model = {0};
+  int rc;
+  SHEAF_TRY(gather(&cells, out->place, out->nplace, in, in->data, in->real ? 1 : 2, weighing_of(in),
+                   err));
+  SHEAF_TRY(average_channels(&cells, out, in, err));
+  if (in->minus) {
+    SHEAF_TRY(gather(&model, out->place, out->nplace, in, in->minus, 2, PLAIN, err));
+    SHEAF_TRY(average_channels(&model, out, in, err));
+    subtract_model(&cells, &model);
+  }
+  rc = complete(out, in, &cells, err);
+done:
+  free_cells(&cells);
+  free_cells(&model);
+  return rc;
 }
 
 int sheaf_flag_averages_make(sheaf_flag_averaged *out, const sheaf_flag_averages *in,
                              sheaf_error *err) {
-  sheaf_flag_cells cells = {0};
-  int64_t naverage = 0;
-  int rc;
   *out = (sheaf_flag_averaged){.width = 1};
-  SHEAF_TRY(gather_places(out, in, err));
-  if (in->timebin > 0) SHEAF_TRY(plan_times(out, in, &naverage, err));
-  SHEAF_TRY(average(&cells, out, in, in->data, in->real ? 1 : 2, weighing_of(in), weighing_of(in),
-                    naverage, err));
-  if (in->minus) SHEAF_TRY(subtract_model(&cells, out, in, naverage, err));
-  const size_t nflag = (size_t)(cells.nrow * cells.nchan * cells.ncorr);
-  if (!(out->original = take(nflag + 1))) SHEAF_TRY(no_memory(err));
-  memcpy(out->original, cells.flag, nflag);
-  out->n = cells.nrow;
-  out->data = cells.data;
-  out->flag = cells.flag;
-  cells.data = NULL;
-  cells.flag = NULL;
-  out->view = (sheaf_flag_view){.data = out->data,
-                                .real = in->real,
-                                .flag = out->flag,
-                                .nchan = cells.nchan,
-                                .ncorr = cells.ncorr,
-                                .chan = in->channels ? NULL : in->chan,
-                                .nsel = in->channels ? 0 : in->nsel};
-  rc = 0;
-done:
-  free_cells(&cells);
+  int rc = gather_places(out, in, err);
+  if (rc >= 0) rc = in->timebin > 0 ? make_in_time(out, in, err) : make_in_channels(out, in, err);
   if (rc < 0) sheaf_flag_averages_free(out);
   return rc;
+}
+
+int sheaf_flag_averages_of(sheaf_flag_averaged *out, const int64_t *place, const int64_t *average,
+                           int64_t n, sheaf_error *err) {
+  const size_t size = (size_t)(n + 1) * sizeof *place;
+  free(out->place);
+  free(out->average);
+  out->place = malloc(size);
+  out->average = malloc(size);
+  out->nplace = 0;
+  if (!out->place || !out->average) return no_memory(err);
+  memcpy(out->place, place, size - sizeof *place);
+  memcpy(out->average, average, size - sizeof *place);
+  out->nplace = n;
+  return 0;
 }
 
 void sheaf_flag_averages_return(sheaf_flag_averaged *out, const sheaf_flag_averages *in,

@@ -52,6 +52,29 @@ int64_t sheaf_flag_averages_bytes(const sheaf_flag_agent *agent, int64_t nchan, 
 
 int sheaf_flag_averages_make(sheaf_flag_averaged *out, const sheaf_flag_averages *in,
                              sheaf_error *err);
+
+/* Averages in time of one baseline whose rows come in parts, in order; n of them. Sums are those of
+ * all rows at once, to the bit. */
+typedef struct sheaf_flag_averaging {
+  int64_t n;
+  int64_t *first;
+  sheaf_flag_cells data, model;
+} sheaf_flag_averaging;
+
+int sheaf_flag_averaging_begin(sheaf_flag_averaging *sums, const sheaf_flag_averages *in, int64_t n,
+                               sheaf_error *err);
+/* average[i]: where row i of the map goes. */
+int sheaf_flag_averaging_add(sheaf_flag_averaging *sums, const sheaf_flag_averages *in,
+                             const int64_t *average, sheaf_error *err);
+/* The averages; `in` as for the last part. Places and averages of rows are missing, for
+ * sheaf_flag_averages_of. */
+int sheaf_flag_averaging_end(sheaf_flag_averaged *out, sheaf_flag_averaging *sums,
+                             const sheaf_flag_averages *in, sheaf_error *err);
+void sheaf_flag_averaging_free(sheaf_flag_averaging *sums);
+/* The rows that flags come back to next: place[n] and their averages, which are copied. */
+int sheaf_flag_averages_of(sheaf_flag_averaged *out, const int64_t *place, const int64_t *average,
+                           int64_t n, sheaf_error *err);
+
 /* ORs the view's flags into the rows of `flag` [row][nchan][ncorr] that went into them. */
 void sheaf_flag_averages_return(sheaf_flag_averaged *out, const sheaf_flag_averages *in,
                                 uint8_t *flag);

@@ -86,7 +86,8 @@ static int store_move(const sheaf_long *l, sheaf_long_store *s, const int64_t *n
   for (int64_t i = 0, k; rc >= 0 && i < n; i = k) {
     k = i + 1;
     if (!write && !s->known[NUMBER(i)]) continue;
-    while (k < n && k - i < most && NUMBER(k) == NUMBER(k - 1) + 1 && (write || s->known[NUMBER(k)]))
+    while (k < n && k - i < most && NUMBER(k) == NUMBER(k - 1) + 1 &&
+           (write || s->known[NUMBER(k)]))
       k++;
     const size_t bytes = (size_t)(k - i) * s->packed;
     const int64_t at = NUMBER(i) * (int64_t)s->packed;
@@ -191,6 +192,19 @@ static int keep_rows(sheaf_long *l, sheaf_long_rows *rows, sheaf_error *err) {
 
 /* ---- feeds ---- */
 
+/* Bytes of a row and of what it is averaged with. */
+static int64_t row_bytes(const sheaf_long_feed *f) {
+  const sheaf_flag_block *whole = f->l->work->whole;
+  return sheaf_flag_loader_bytes(f->l->work->loader, whole->nchan, whole->ncorr) +
+         sheaf_flag_averages_bytes(f->s->agent, whole->nchan, whole->ncorr);
+}
+
+/* Rows of a part of what is averaged in time. */
+static int64_t part_of(const sheaf_long_feed *f) {
+  const int64_t n = sheaf_flag_loader_limit(f->l->work->loader) / row_bytes(f);
+  return n > 1 ? n : 1;
+}
+
 /* The averages in time of the rows: each begins with some row. */
 static int plan(sheaf_long_feed *f, sheaf_error *err) {
   const double *time = f->l->work->whole->rows.time;
@@ -213,6 +227,10 @@ static int plan(sheaf_long_feed *f, sheaf_error *err) {
     f->nrow = sheaf_flag_average_plan(times, f->n, &map, bin, average, scratch);
     for (int64_t i = f->n - 1; i >= 0; i--) f->first[average[i]] = i;
     f->first[f->nrow] = f->n;
+    f->number = malloc((size_t)(part_of(f) + 1) * sizeof *f->number);
+    f->line = malloc((size_t)(f->nrow + 1) * sizeof *f->line);
+    if (!f->number || !f->line) rc = no_memory(err);
+    for (int64_t k = 0; rc >= 0 && k < f->nrow; k++) f->line[k] = k;
   }
   free(times);
   free(row);
@@ -230,14 +248,12 @@ int sheaf_long_open(sheaf_long_feed *f, sheaf_long *l, sheaf_flag_scene *s, shea
   int64_t all = s->block->nchan;
   if (s->agent->channelavg) {
     const int64_t bin = sheaf_flag_averages_bin(s->agent, s->block->rows.spw);
-    f->nchan = all =
-        sheaf_flag_average_bins(f->nchan, sheaf_flag_average_width(bin, f->nchan));
+    f->nchan = all = sheaf_flag_average_bins(f->nchan, sheaf_flag_average_width(bin, f->nchan));
   }
   f->averages.fd = -1;
   if (f->n == 0 || f->nchan == 0) return 0;
   rc = plan(f, err);
-  if (rc >= 0 && f->averaged)
-    rc = store_open(&f->averages, l, f->nrow, all * s->block->ncorr, err);
+  if (rc >= 0 && f->averaged) rc = store_open(&f->averages, l, f->nrow, all * s->block->ncorr, err);
   return rc < 0 ? rc : 1;
 }
 
@@ -250,32 +266,26 @@ void sheaf_long_close(sheaf_long_feed *f) {
   drop_averages(f);
   store_close(&f->averages);
   free(f->first);
+  free(f->number);
+  free(f->line);
   *f = (sheaf_long_feed){.averages = {.fd = -1}};
 }
 
 int64_t sheaf_long_step(const sheaf_long_feed *f, int64_t bytes, int64_t around) {
-  const sheaf_flag_block *whole = f->l->work->whole;
-  const sheaf_flag_loader *loader = f->l->work->loader;
-  const int64_t each = sheaf_flag_loader_bytes(loader, whole->nchan, whole->ncorr) + bytes +
-                       sheaf_flag_averages_bytes(f->s->agent, whole->nchan, whole->ncorr);
-  const int64_t step = 2 * sheaf_flag_loader_limit(loader) / each - 2 * around;
+  /* Averages in time have half of the memory, the rows that they are made of the other half. */
+  const int64_t limit = (f->first ? 1 : 2) * sheaf_flag_loader_limit(f->l->work->loader);
+  const int64_t step = limit / (row_bytes(f) + bytes) - 2 * around;
   const int64_t least = around > 1 ? around : 1;
   return step > least ? step : least;
 }
 
 int64_t sheaf_long_end(const sheaf_long_feed *f, int64_t from, int64_t step) {
-  int64_t to = f->nrow - from < step ? f->nrow : from + step;
-  while (f->first && to > from + 1 && f->first[to] - f->first[from] > step) to--;
-  return to;
+  return f->nrow - from < step ? f->nrow : from + step;
 }
 
-int sheaf_long_load(sheaf_long_feed *f, int64_t from, int64_t to, int data, sheaf_error *err) {
-  const int64_t first = f->first ? f->first[from] : from, end = f->first ? f->first[to] : to;
-  const float *related = NULL;
-  drop_averages(f);
-  f->from = from;
-  f->to = to;
-  data |= f->averaged;
+/* Rows first..end-1 of those that the command is about, and their data. 1, or 0 without data. */
+static int load_part(sheaf_long_feed *f, int64_t first, int64_t end, int data,
+                     const float **related, sheaf_error *err) {
   int rc = load_rows(f->l, f->place + first, end - first, data ? ~0U : 0, &f->rows, err);
   if (rc < 0) return rc;
   sheaf_flag_scene *s = &f->inner;
@@ -287,12 +297,64 @@ int sheaf_long_load(sheaf_long_feed *f, int64_t from, int64_t to, int data, shea
   s->maps = f->rows.map;
   s->original = s->block->original;
   s->view.flag = s->block->flag;
-  rc = data ? sheaf_flag_scene_data(s, &related, err) : 1;
-  if (rc <= 0 || !f->averaged) return rc;
-  sheaf_flag_scene rows = *s;
-  rc = sheaf_flag_scene_average(&rows, related, &f->in, &f->out, s, err);
-  if (rc >= 0)
-    rc = store_move(f->l, &f->averages, NULL, from, to - from, f->out.flag, 0, err);
+  return data ? sheaf_flag_scene_data(s, related, err) : 1;
+}
+
+/* The averages of rows first..end-1, counted from the stretch's first; *k: that of `first`. */
+static void number_rows(sheaf_long_feed *f, int64_t first, int64_t end, int64_t *k) {
+  for (int64_t i = first; i < end; i++) {
+    while (i >= f->first[*k + 1]) ++*k;
+    f->number[i - first] = *k - f->from;
+  }
+}
+
+/* Averages in time of the stretch, of rows that come in parts. 1, or 0 without data. */
+static int sum_parts(sheaf_long_feed *f, sheaf_error *err) {
+  const int64_t part = part_of(f), last = f->first[f->to], n = f->to - f->from;
+  const float *related = NULL;
+  sheaf_flag_averaging sums = {0};
+  int rc = 1;
+  for (int64_t i = f->first[f->from], end, k = f->from; rc > 0 && i < last; i = end) {
+    end = last - i < part ? last : i + part;
+    rc = load_part(f, i, end, 1, &related, err);
+    if (rc <= 0) break;
+    sheaf_flag_scene_averages(&f->inner, related, &f->in);
+    number_rows(f, i, end, &k);
+    if (!sums.n && (rc = sheaf_flag_averaging_begin(&sums, &f->in, n, err)) < 0) return rc;
+    rc = sheaf_flag_averaging_add(&sums, &f->in, f->number, err);
+    if (rc >= 0) rc = 1;
+  }
+  if (rc <= 0) {
+    sheaf_flag_averaging_free(&sums);
+    return rc;
+  }
+  rc = sheaf_flag_averaging_end(&f->out, &sums, &f->in, err);
+  if (rc < 0) return rc;
+  f->end[1] = n;
+  f->out.maps = (sheaf_flag_maps){.nmap = 1, .start = f->end, .row = f->line};
+  const sheaf_flag_scene rows = f->inner;
+  sheaf_flag_scene_averaged(&rows, &f->out, &f->inner);
+  f->in.maps = NULL;
+  return 1;
+}
+
+int sheaf_long_load(sheaf_long_feed *f, int64_t from, int64_t to, int data, sheaf_error *err) {
+  const float *related = NULL;
+  int rc;
+  drop_averages(f);
+  f->from = from;
+  f->to = to;
+  if (f->first) {
+    rc = sum_parts(f, err);
+  } else {
+    rc = load_part(f, from, to, data | f->averaged, &related, err);
+    if (rc <= 0 || !f->averaged) return rc;
+    sheaf_flag_scene rows = f->inner;
+    rc = sheaf_flag_scene_average(&rows, related, &f->in, &f->out, &f->inner, err);
+    if (rc >= 0) rc = 1;
+  }
+  if (rc <= 0) return rc;
+  rc = store_move(f->l, &f->averages, NULL, from, to - from, f->out.flag, 0, err);
   return rc < 0 ? rc : 1;
 }
 
@@ -310,6 +372,25 @@ int sheaf_long_keep(sheaf_long_feed *f, int64_t from, int64_t to, sheaf_error *e
   return rc;
 }
 
+/* Lets the flags of the averages at hand come back to their rows. */
+static int return_parts(sheaf_long_feed *f, sheaf_error *err) {
+  const int64_t part = part_of(f), last = f->first[f->to];
+  const float *related;
+  int rc = 1;
+  for (int64_t i = f->first[f->from], end, k = f->from; rc > 0 && i < last; i = end) {
+    end = last - i < part ? last : i + part;
+    rc = load_part(f, i, end, 0, &related, err);
+    if (rc <= 0) break;
+    number_rows(f, i, end, &k);
+    rc = sheaf_flag_averages_of(&f->out, f->rows.map.row, f->number, end - i, err);
+    if (rc < 0) break;
+    sheaf_flag_averages_return(&f->out, &f->in, f->rows.block.flag);
+    rc = keep_rows(f->l, &f->rows, err);
+    if (rc >= 0) rc = 1;
+  }
+  return rc;
+}
+
 int sheaf_long_return(sheaf_long_feed *f, sheaf_error *err) {
   const int64_t step = sheaf_long_step(f, 0, 0);
   int rc = 0;
@@ -317,6 +398,10 @@ int sheaf_long_return(sheaf_long_feed *f, sheaf_error *err) {
     to = sheaf_long_end(f, from, step);
     rc = sheaf_long_load(f, from, to, 1, err);
     if (rc <= 0) return rc;
+    if (f->first) {
+      rc = return_parts(f, err);
+      continue;
+    }
     sheaf_flag_averages_return(&f->out, &f->in, f->rows.block.flag);
     rc = keep_rows(f->l, &f->rows, err);
   }
@@ -384,7 +469,8 @@ int sheaf_flag_long_tally(const sheaf_flag_long *work, const sheaf_flag_share *s
 /* Whether a command looks at each row by itself. */
 static int is_by_row(const sheaf_flag_agent *a) {
   if (a->mode == SHEAF_FLAG_CLIP) return !a->timeavg;
-  return a->mode != SHEAF_FLAG_TFCROP && a->mode != SHEAF_FLAG_RFLAG && a->mode != SHEAF_FLAG_EXTEND;
+  return a->mode != SHEAF_FLAG_TFCROP && a->mode != SHEAF_FLAG_RFLAG &&
+         a->mode != SHEAF_FLAG_EXTEND;
 }
 
 /* All rows, stretch by stretch: commands from..to-1, or `done` with none. */

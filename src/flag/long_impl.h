@@ -19,8 +19,8 @@ typedef struct sheaf_long_store {
 typedef struct sheaf_long {
   const sheaf_flag_long *work;
   sheaf_flag_pass *pass;
-  unsigned columns;        /* that all rows have */
-  sheaf_long_store flags;  /* of all rows, by place */
+  unsigned columns;             /* that all rows have */
+  sheaf_long_store flags;       /* of all rows, by place */
   uint8_t *row_known, *row_now; /* [place] FLAG_ROW */
 } sheaf_long;
 
@@ -41,13 +41,16 @@ typedef struct sheaf_long_feed {
   int averaged;
   int64_t *first; /* [nrow + 1] place of the first row of each average in `place`; NULL: rows are as
                      they are */
-  int64_t nrow, nchan; /* that it sees */
+  int64_t nrow, nchan;       /* that it sees */
   sheaf_long_store averages; /* flags of averages */
   /* the stretch that is at hand, and its averages */
   int64_t from, to;
   sheaf_long_rows rows;
   sheaf_flag_averages in;
   sheaf_flag_averaged out;
+  int64_t *number,
+      *line; /* [part] averages of the rows of a part; and the map of averages, [nrow] */
+  int64_t end[2];
   sheaf_flag_scene inner;
 } sheaf_long_feed;
 
@@ -55,11 +58,13 @@ typedef struct sheaf_long_feed {
 int sheaf_long_open(sheaf_long_feed *feed, sheaf_long *l, sheaf_flag_scene *scene,
                     sheaf_error *err);
 void sheaf_long_close(sheaf_long_feed *feed);
-/* Rows of a stretch for kernels that need so many bytes a row, besides `around` more on both sides. */
+/* Rows of a stretch for kernels that need so many bytes a row, besides `around` more on both sides.
+ */
 int64_t sheaf_long_step(const sheaf_long_feed *feed, int64_t bytes, int64_t around);
 /* The end of a stretch of at most `step` rows that begins with row `from`. */
 int64_t sheaf_long_end(const sheaf_long_feed *feed, int64_t from, int64_t step);
-/* Loads rows from..to-1 into feed->inner; with data or only flags. 1, or 0 where there are no data. */
+/* Loads rows from..to-1 into feed->inner; with data or only flags. Averages in time whose rows do
+ * not fit into memory are summed part by part. 1, or 0 where there are no data. */
 int sheaf_long_load(sheaf_long_feed *feed, int64_t from, int64_t to, int data, sheaf_error *err);
 /* Keeps the flags of rows from..to-1 of those at hand. */
 int sheaf_long_keep(sheaf_long_feed *feed, int64_t from, int64_t to, sheaf_error *err);

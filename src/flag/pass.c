@@ -49,7 +49,8 @@ void sheaf_flag_pass_close(sheaf_flag_pass *p) {
       free(p->tally[i].spectra);
     }
   }
-  for (size_t i = 0; i < sizeof p->scratch / sizeof *p->scratch; i++) sheaf_pool_give(&p->scratch[i]);
+  for (size_t i = 0; i < sizeof p->scratch / sizeof *p->scratch; i++)
+    sheaf_pool_give(&p->scratch[i]);
   free(p->lookup);
   free(p->counts);
   free(p->flagged);
@@ -111,7 +112,8 @@ int sheaf_flag_scene_maps(scene *s, sheaf_error *err) {
   /* the block's maps without the rows that are not selected */
   uint8_t *keep = scratch(s->pass, SHEAF_FLAG_KEEP, (size_t)b->rows.n, err);
   int64_t *row = scratch(s->pass, SHEAF_FLAG_MAPS, (size_t)(s->n + 1) * sizeof *row, err);
-  int64_t *start = scratch(s->pass, SHEAF_FLAG_STARTS, (size_t)(b->maps->nmap + 2) * sizeof *start, err);
+  int64_t *start =
+      scratch(s->pass, SHEAF_FLAG_STARTS, (size_t)(b->maps->nmap + 2) * sizeof *start, err);
   if (!keep || !row || !start) return SHEAF_ERR_NOMEM;
   memset(keep, 0, (size_t)b->rows.n);
   for (int64_t i = 0; i < s->n; i++) keep[s->row[i]] = 1;
@@ -176,8 +178,10 @@ static const float *find_data(scene *s, int *real, sheaf_error *err) {
       return model;
     case SHEAF_FLAG_ON_RESIDUAL:
       return difference(s, column(b, SHEAF_FLAG_COL_CORRECTED), model, err);
-    case SHEAF_FLAG_ON_RESIDUAL_DATA: return difference(s, data, model, err);
-    case SHEAF_FLAG_ON_SIGMA_SPECTRUM: return column(b, SHEAF_FLAG_COL_SIGMA_SPECTRUM);
+    case SHEAF_FLAG_ON_RESIDUAL_DATA:
+      return difference(s, data, model, err);
+    case SHEAF_FLAG_ON_SIGMA_SPECTRUM:
+      return column(b, SHEAF_FLAG_COL_SIGMA_SPECTRUM);
     case SHEAF_FLAG_ON_WEIGHT_SPECTRUM:
     case SHEAF_FLAG_ON_WEIGHT:
       if (column(b, SHEAF_FLAG_COL_WEIGHT_SPECTRUM))
@@ -432,22 +436,23 @@ static int run_extend(scene *s, sheaf_error *err) {
   return 0;
 }
 
-/* FLAG_ROW of all rows that a clip or tfcrop command is unapplied to, hit or not: as CASA has it. */
+/* FLAG_ROW of all rows that a clip or tfcrop command is unapplied to, hit or not: as CASA has it.
+ */
 static void clear_rows(const scene *s) {
   for (int64_t i = 0; s->block->flag_row && i < s->n; i++)
     s->block->flag_row[s->row ? s->row[i] : i] = 0;
 }
 
-/* Quantities of one correlation do not disturb each other; one of two is done alone, in its turn. */
+/* Quantities of one correlation do not disturb each other; one of two is done alone, in its turn.
+ */
 static int run_tfcrop(scene *s, const sheaf_flag_quantity *q, int nq, sheaf_error *err) {
   void *memory = kernel_scratch(s, nq, err);
   if (!memory) return SHEAF_ERR_NOMEM;
   for (int i = 0, n; i < nq; i += n) {
     for (n = 1; q[i].form == SHEAF_FLAG_SINGLE && i + n < nq && q[i + n].form == SHEAF_FLAG_SINGLE;)
       n++;
-    s->pass->flagged[s->number] += sheaf_flag_tfcrop(&s->view, &s->maps, q + i, n,
-                                                     s->agent->expression.op, &s->agent->tfcrop,
-                                                     memory);
+    s->pass->flagged[s->number] += sheaf_flag_tfcrop(
+        &s->view, &s->maps, q + i, n, s->agent->expression.op, &s->agent->tfcrop, memory);
   }
   return 0;
 }
@@ -563,8 +568,7 @@ static int tally_up(scene *s, sheaf_error *err) {
 /* What a function does with a scene. */
 typedef int act(scene *s, sheaf_error *err);
 
-int sheaf_flag_scene_average(scene *s, const float *related, sheaf_flag_averages *in,
-                             sheaf_flag_averaged *out, scene *inner, sheaf_error *err) {
+void sheaf_flag_scene_averages(const scene *s, const float *related, sheaf_flag_averages *in) {
   const sheaf_flag_agent *a = s->agent;
   const sheaf_flag_block *b = s->block;
   *in = (sheaf_flag_averages){.rows = &b->rows,
@@ -587,14 +591,23 @@ int sheaf_flag_scene_average(scene *s, const float *related, sheaf_flag_averages
                               .channels = a->channelavg,
                               .chanbin = sheaf_flag_averages_bin(a, b->rows.spw),
                               .timebin = a->timeavg ? a->timebin : 0};
-  const int rc = sheaf_flag_averages_make(out, in, err);
-  if (rc < 0) return rc;
+}
+
+void sheaf_flag_scene_averaged(const scene *s, const sheaf_flag_averaged *out, scene *inner) {
   *inner = *s;
   inner->view = out->view;
   inner->original = out->original;
   inner->maps = out->maps;
   inner->row = NULL;
   inner->n = out->n;
+}
+
+int sheaf_flag_scene_average(scene *s, const float *related, sheaf_flag_averages *in,
+                             sheaf_flag_averaged *out, scene *inner, sheaf_error *err) {
+  sheaf_flag_scene_averages(s, related, in);
+  const int rc = sheaf_flag_averages_make(out, in, err);
+  if (rc < 0) return rc;
+  sheaf_flag_scene_averaged(s, out, inner);
   return 0;
 }
 

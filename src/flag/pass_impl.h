@@ -50,10 +50,16 @@ int sheaf_flag_scene_set(sheaf_flag_scene *scene, sheaf_flag_pass *pass, size_t 
                          sheaf_flag_block *block, sheaf_error *err);
 /* The command's rows by baseline. */
 int sheaf_flag_scene_maps(sheaf_flag_scene *scene, sheaf_error *err);
-/* The numbers that it decides on, or averages: 1, or 0 where the rows lack them. *related: the model
- * of a residual that is averaged. */
+/* The numbers that it decides on, or averages: 1, or 0 where the rows lack them. *related: the
+ * model of a residual that is averaged. */
 int sheaf_flag_scene_data(sheaf_flag_scene *scene, const float **related, sheaf_error *err);
-/* Its averages, and the scene that they make. */
+/* What is averaged for it. */
+void sheaf_flag_scene_averages(const sheaf_flag_scene *scene, const float *related,
+                               sheaf_flag_averages *in);
+/* The scene that averages make. */
+void sheaf_flag_scene_averaged(const sheaf_flag_scene *scene, const sheaf_flag_averaged *out,
+                               sheaf_flag_scene *inner);
+/* Both, for rows that are all at hand. */
 int sheaf_flag_scene_average(sheaf_flag_scene *scene, const float *related, sheaf_flag_averages *in,
                              sheaf_flag_averaged *out, sheaf_flag_scene *inner, sheaf_error *err);
 int sheaf_flag_scene_quantities(const sheaf_flag_scene *scene,

@@ -134,14 +134,9 @@ int64_t sheaf_flag_average_plan(const double *time, int64_t n, const sheaf_flag_
   return count;
 }
 
-void sheaf_flag_average_rows(const sheaf_flag_cells *in, const int64_t *average, int64_t naverage,
-                             sheaf_flag_cells *out, int64_t *first) {
+void sheaf_flag_average_add(const sheaf_flag_cells *in, const int64_t *average,
+                            sheaf_flag_cells *out, int64_t *first) {
   const int64_t cells = in->nchan * in->ncorr;
-  out->nrow = naverage;
-  out->nchan = in->nchan;
-  out->ncorr = in->ncorr;
-  out->parts = in->parts;
-  for (int64_t k = 0; k < naverage; k++) first[k] = -1;
   for (int64_t r = 0; r < in->nrow; r++) {
     const int64_t from = r * cells, to = average[r] * cells;
     const int begins = first[average[r]] < 0;
@@ -164,9 +159,23 @@ void sheaf_flag_average_rows(const sheaf_flag_cells *in, const int64_t *average,
       out->flag[to + i] = a.flag;
     }
   }
-  for (int64_t i = 0; i < naverage * cells; i++)
-    for (int k = 0; k < in->parts; k++)
-      if (out->weight[i] > 0.0f) out->data[i * in->parts + k] /= out->weight[i];
+}
+
+void sheaf_flag_average_norm(sheaf_flag_cells *out) {
+  for (int64_t i = 0; i < out->nrow * out->nchan * out->ncorr; i++)
+    for (int k = 0; k < out->parts; k++)
+      if (out->weight[i] > 0.0f) out->data[i * out->parts + k] /= out->weight[i];
+}
+
+void sheaf_flag_average_rows(const sheaf_flag_cells *in, const int64_t *average, int64_t naverage,
+                             sheaf_flag_cells *out, int64_t *first) {
+  out->nrow = naverage;
+  out->nchan = in->nchan;
+  out->ncorr = in->ncorr;
+  out->parts = in->parts;
+  for (int64_t k = 0; k < naverage; k++) first[k] = -1;
+  sheaf_flag_average_add(in, average, out, first);
+  sheaf_flag_average_norm(out);
 }
 
 int64_t sheaf_flag_average_return(const uint8_t *flag, const int64_t *average, int64_t n,

@@ -56,10 +56,15 @@ int64_t sheaf_flag_average_spread(const sheaf_flag_view *view, const int64_t *ro
  * appeared. Returns how many there are. scratch: n + nmap int64. */
 int64_t sheaf_flag_average_plan(const double *time, int64_t n, const sheaf_flag_maps *maps,
                                 double timebin, int64_t *average, int64_t *scratch);
-/* Averages rows by that plan; out has naverage rows, and summed weights. first[k] (may be NULL):
- * first row of average k. */
+/* Averages rows by that plan; out has naverage rows, and summed weights. first[k]: first row of
+ * average k. */
 void sheaf_flag_average_rows(const sheaf_flag_cells *in, const int64_t *average, int64_t naverage,
                              sheaf_flag_cells *out, int64_t *first);
+/* The same of rows that come in parts: first[k] is -1 before the first row of average k; `add` for
+ * each part, in order, and `norm` at the end. */
+void sheaf_flag_average_add(const sheaf_flag_cells *in, const int64_t *average,
+                            sheaf_flag_cells *out, int64_t *first);
+void sheaf_flag_average_norm(sheaf_flag_cells *out);
 /* The way back in time is sheaf_flag_merge of flag[average[i]] for every row; this makes it: row i
  * of `into` |= row average[i] of flag, both of `cells` flags a row. Sets changed[i] (may be NULL);
  * returns how many flags were set new. */

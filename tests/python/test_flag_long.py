@@ -42,6 +42,18 @@ CALLS = {
     "extend": ["mode=extend", "growtime=20", "growfreq=20", "growaround=True", "flagneartime=True", "flagnearfreq=True"],
     "extend-around": ["mode=extend", "growtime=0", "growfreq=0", "extendpols=False", "growaround=True", "flagneartime=True"],
     "clip-averages": ["mode=clip", "timeavg=True", "timebin=45s", "clipminmax=[0,1.2]", "channelavg=True", "chanbin=2"],
+    # averages whose rows do not fit into memory
+    "clip-long": ["mode=clip", "timeavg=True", "timebin=600s", "datacolumn=RESIDUAL", "clipminmax=[0,3.95]"],
+    "clip-scan": ["mode=clip", "timeavg=True", "timebin=1e6s", "clipminmax=[0,4.4]"],
+    "tfcrop-long": ["mode=tfcrop", "timeavg=True", "timebin=300s", "freqcutoff=1.5", "timecutoff=1.5",
+                    "datacolumn=RESIDUAL", "combinescans=True"],
+    "rflag-long": ["mode=rflag", "channelavg=True", "chanbin=2", "timeavg=True", "timebin=250s", "freqdevscale=2.0",
+                   "timedevscale=1.2", "combinescans=True"],
+    "extend-long": ["mode=extend", "timeavg=True", "timebin=120s", "growtime=20", "growfreq=20", "growaround=True",
+                    "flagneartime=True"],
+    "list-long": ["mode=list", "inpfile=" + json.dumps([
+        "mode='rflag' timeavg=True timebin='200s' freqdevscale=2.0", "mode='clip' clipminmax=[0,8]",
+        "mode='clip' timeavg=True timebin='900s' channelavg=True chanbin=4 clipminmax=[0,4.4]"])],
     "list": ["mode=list", "inpfile=" + json.dumps([
         "mode='clip' clipminmax=[0,3]", "mode='summary'", "mode='rflag' antenna='ea01&ea02' freqdevscale=3.0",
         "mode='manual' timerange='>04:40:00'", "mode='tfcrop' extendflags=True", "mode='quack' quackinterval=100.0",
@@ -129,7 +141,7 @@ def test_unapplied(folder, tmp_path):
     assert run(LITTLE) == want
 
 
-@pytest.mark.parametrize("name", ["tfcrop", "tfcrop-averages", "rflag", "extend"])
+@pytest.mark.parametrize("name", ["tfcrop", "tfcrop-averages", "rflag", "extend", "clip-scan", "rflag-long"])
 def test_memory(tmp_path_factory, name):
     """A baseline of 2.5 million samples, which takes 60 MB and more in memory, in what `--memory 64M` gives to one thread: some
     21 MB, whatever the programs themselves take."""
