@@ -7,8 +7,8 @@
  * around a stretch that windows look at, and for statistics along time the amplitudes, in a scratch
  * file by channel. Results are those of the whole baseline in memory, to the bit. What grows with the
  * number of rows is ids and numbers of rows (some 350 bytes a row, and 32 for each correlation in
- * rflag); a stretch has at least one row, with rflag the rows of a window, and with timeavg those of
- * one average. */
+ * rflag); a stretch has at least one row, or average in time, with rflag those of a window. Rows of
+ * an average come part by part. */
 #ifndef SHEAF_FLAG_LONG_H
 #define SHEAF_FLAG_LONG_H
 
