@@ -118,8 +118,9 @@ std::string explain(const std::string& text, int reason) {
   if (contains(out, "FiledesIO::write") && contains(out, "is not writable"))
     out += " (reading beyond its end: the file is shorter than the table says)";
   // casacore tells errno also after a write that was cut short, which sets none.
-  static const std::regex cut("(FilebufIO: write error for file .*): [^:]*$");
-  if (contains(out, "FilebufIO: write error") && !names_reason_to_write(out))
+  static const std::regex cut(
+      "(FilebufIO: write error for file .*|FiledesIO::write - write error in .*): [^:]*$");
+  if (std::regex_search(out, cut) && !names_reason_to_write(out))
     out = std::regex_replace(out, cut,
                              "$1: only part was written: No space left on device, or in the quota");
   // A failed write under another name: an assertion, or what came of a table that could not be
