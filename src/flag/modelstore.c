@@ -217,7 +217,7 @@ static int fill_table(sheaf_model_table *t, const sheaf_modelstore_sky *sky, int
 static int add_entry(const sheaf_modelstore_sky *sky, int number, const sheaf_sky_view *view,
                      entry **made, sheaf_error *err) {
   sheaf_sky_part all = {0};
-  int rc = sheaf_skymodel_size(sky->model, number, view->spw, &all.n, &all.nchan, err);
+  int rc = sheaf_skymodel_size(sky->model, number, view, &all.n, &all.nchan, err);
   if (rc < 0) return rc;
   const size_t bytes = sizeof(entry) + sheaf_model_part_bytes(all.n, all.nchan, view->ncorr) +
                        (size_t)all.nchan * view->ncorr * 2 * sizeof(float);

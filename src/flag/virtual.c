@@ -185,7 +185,7 @@ static int evaluate(sheaf_flag_virtual *v, const sheaf_flag_virtual_rows *r,
   const size_t cell = (size_t)(r->nchan * r->ncorr) * 2;
   size_t n;
   int64_t nchan;
-  int rc = sheaf_skymodel_size(sky, k->which, r->spw, &n, &nchan, err);
+  int rc = sheaf_skymodel_size(sky, k->which, view, &n, &nchan, err);
   if (rc < 0) return rc;
   if (nchan != r->nchan || (int64_t)view->ncorr != r->ncorr)
     return sheaf_fail(
@@ -212,7 +212,8 @@ done:
 
 static int fill_run(sheaf_flag_virtual *v, const sheaf_flag_virtual_rows *r, int32_t field,
                     const run *k, sheaf_error *err) {
-  const sheaf_sky_view view = {field, r->spw, v->vis->corr[r->pol], v->vis->ncorr[r->pol]};
+  const sheaf_sky_view view = {v->vis->member[r->member], field, r->spw, v->vis->corr[r->pol],
+                               v->vis->ncorr[r->pol]};
   if (k->which == COLUMN) return 0;
   if (k->which >= 0) return evaluate(v, r, &view, k, err);
   put_one_jy(v, r, k->model);

@@ -69,7 +69,6 @@ struct Field {
 }  // namespace
 
 struct sheaf_skymodel {
-  std::string path;
   std::vector<Field> field;
   std::vector<Vector<Double>> frequency;  // of the windows' channels
   std::vector<int32_t> modelled;
@@ -496,7 +495,6 @@ extern "C" int sheaf_skymodel_open(sheaf_skymodel** model, const char* path, con
   *model = nullptr;
   return guard(err, path, [&] {
     auto m = std::make_unique<sheaf_skymodel>();
-    m->path = path;
     const Table main = sheaf::open_table(path, false);
     const TableRecord& keys = main.keywordSet();
     const bool has_source = keys.isDefined("SOURCE") && keys.dataType("SOURCE") == TpTable;
@@ -569,12 +567,14 @@ extern "C" int sheaf_skymodel_find(const sheaf_skymodel* model, const sheaf_sky_
              : refuse(*model, place->ms, place->field, model->field[row].why, err);
 }
 
-extern "C" int sheaf_skymodel_size(const sheaf_skymodel* model, int number, int32_t spw, size_t* n,
-                                   int64_t* nchan, sheaf_error* err) {
+extern "C" int sheaf_skymodel_size(const sheaf_skymodel* model, int number,
+                                   const sheaf_sky_view* view, size_t* n, int64_t* nchan,
+                                   sheaf_error* err) {
+  const int32_t spw = view->spw;
   *n = 0;
   *nchan = 0;
   if (spw < 0 || static_cast<size_t>(spw) >= model->frequency.size())
-    return sheaf_fail(err, SHEAF_ERR_DATA, "%s: no spectral window %d", model->path.c_str(),
+    return sheaf_fail(err, SHEAF_ERR_DATA, "%s: no spectral window %d", view->ms,
                       static_cast<int>(spw));
   for (const int i : model->sets[static_cast<size_t>(number)])
     *n += model->list[static_cast<size_t>(i)].components.size();
@@ -588,7 +588,7 @@ extern "C" int sheaf_skymodel_components(const sheaf_skymodel* model, int number
                                          sheaf_error* err) {
   *list = nullptr;
   *freq_hz = nullptr;
-  const int rc = guard(err, model->path.c_str(), [&] {
+  const int rc = guard(err, view->ms, [&] {
     const Vector<Double>& all = model->frequency.at(static_cast<size_t>(view->spw));
     const size_t chan = static_cast<size_t>(part->chan), nchan = static_cast<size_t>(part->nchan);
     Vector<Double> hz(nchan);

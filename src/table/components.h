@@ -31,6 +31,7 @@ typedef struct sheaf_sky_component {
 
 /* Where and in which correlations a model is seen. */
 typedef struct sheaf_sky_view {
+  const char *ms; /* for messages */
   int32_t field, spw;
   const int32_t *corr; /* [ncorr] Stokes codes */
   size_t ncorr;
@@ -63,10 +64,10 @@ typedef struct sheaf_sky_place {
 int sheaf_skymodel_find(const sheaf_skymodel *model, const sheaf_sky_place *place, int *number,
                         sheaf_error *err);
 
-/* How many components that number has, and channels the window. SHEAF_ERR_DATA for a window that
- * the MS lacks. */
-int sheaf_skymodel_size(const sheaf_skymodel *model, int number, int32_t spw, size_t *n,
-                        int64_t *nchan, sheaf_error *err);
+/* How many components that number has, and channels the view's window. SHEAF_ERR_DATA for a window
+ * that the MS lacks. */
+int sheaf_skymodel_size(const sheaf_skymodel *model, int number, const sheaf_sky_view *view,
+                        size_t *n, int64_t *nchan, sheaf_error *err);
 /* Some of them. */
 typedef struct sheaf_sky_part {
   size_t first, n;
